@@ -1,0 +1,8 @@
+//! The rules of Vinculum as pure functions: events, commands, decisions, refusals.
+//!
+//! No I/O, no async, no clock, no randomness: time, ids and secrets' results come in as arguments.
+//! Reading order: the words, the ids, the personal texts, the events, the state, the decisions.
+
+pub mod words;
+pub mod ids;
+pub mod time;
