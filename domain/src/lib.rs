@@ -6,3 +6,17 @@
 pub mod words;
 pub mod ids;
 pub mod time;
+pub mod address;
+pub mod name;
+pub mod personal;
+pub mod tag;
+pub mod event;
+pub mod refusal;
+pub mod caller;
+pub mod account;
+pub mod authority;
+pub mod command;
+pub mod decide;
+pub mod people;
+pub mod invitation;
+pub mod mail;

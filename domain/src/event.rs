@@ -1,0 +1,535 @@
+//! The events: what happened, in the past tense. Once released, none is ever changed: a new field has a default, a
+//! new meaning is a new event.
+//!
+//! Facts are plain and refer to people by id. What is personal stands in a field that is skipped here and sealed by
+//! the store; `None` there means that it was erased.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::caller::{Actor, Request};
+use crate::ids::{AccountId, EventId, FlowId, IdentityId, InvitationId, MailId, ProfessionalId};
+use crate::name::{AccountName, CustomerNumber};
+use crate::personal::{IdentityDetails, Person, Personal, ProfessionalDetails};
+use crate::tag::{Class, Subject, Tag};
+use crate::time::Timestamp;
+use crate::words::{AccountKind, IdentityKind, Language, Role};
+
+/// A place in the log: 1, 2, 3 … without gaps, in commit order. 0 is before the first event.
+pub type Position = i64;
+
+/// An event as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place in the log.
+    pub position: Position,
+    /// Its own id.
+    pub id: EventId,
+    /// The time of its command; never earlier than what the command had read.
+    pub recorded_at: Timestamp,
+    /// Who did it.
+    pub actor: Actor,
+    /// The request it came from.
+    pub request: Request,
+    /// What happened.
+    pub event: Event,
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident: $class:ident about $($about:ident)+;)+) => {
+        /// What happened.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Event {
+            $($(#[$doc])* $name($name)),+
+        }
+
+        impl Event {
+            /// Every event type's name.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// The event type's name, as it stands in the envelope.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => stringify!($name)),+ }
+            }
+
+            /// Which decisions it matters to.
+            pub const fn class(&self) -> Class {
+                match self { $(Self::$name(_) => Class::$class),+ }
+            }
+
+            /// The ids of what it is about.
+            pub fn about(&self) -> About {
+                match self { $(Self::$name(e) => About { $($about: Some(e.$about),)+ ..About::default() }),+ }
+            }
+
+            /// The plain facts as JSON.
+            pub fn facts(&self) -> String {
+                match self { $(Self::$name(facts) => serde_json::to_string(facts)),+ }
+                    .expect("invariant: facts are ids, words, numbers and texts")
+            }
+
+            /// Reads the facts of the event type `name`; `None` for a type that this version does not know.
+            ///
+            /// # Errors
+            /// The facts are not those of the type.
+            pub fn from_facts(name: &str, facts: &str) -> Option<Result<Self, serde_json::Error>> {
+                match name { $(stringify!($name) => Some(serde_json::from_str(facts).map(Self::$name)),)+ _ => None }
+            }
+        }
+
+        $(impl From<$name> for Event {
+            fn from(event: $name) -> Self {
+                Self::$name(event)
+            }
+        })+
+    };
+}
+
+events!(
+    /// An account was opened.
+    AccountOpened: Decision about account;
+    /// A service plan was set or taken away.
+    ServicePlanSet: Decision about account;
+    /// A person was added to an account.
+    ProfessionalAdded: Decision about account professional;
+    /// A role was given; a mandatory one moved.
+    RoleGiven: Decision about account professional;
+    /// An invitation, or a new generation of one, was issued; its mail waits.
+    InvitationIssued: Decision about account professional invitation;
+    /// An invitation was revoked.
+    InvitationRevoked: Decision about account professional invitation;
+    /// A link was opened, by a person or a machine.
+    LinkVisited: Visit about account professional invitation;
+    /// The click on a link's page that starts the sign-in.
+    LinkClicked: Visit about account professional invitation;
+    /// The holder of an older link asked for the newest one.
+    LatestLinkRequested: Code about account professional invitation;
+    /// A code for the registered mailbox was issued; its mail waits.
+    MailboxCodeIssued: Code about account professional invitation;
+    /// An identity signed in for the first time.
+    IdentityRegistered: Decision about identity;
+    /// An identity was tied to a professional.
+    IdentityAssociated: Decision about account professional invitation;
+    /// A worker claimed an attempt to send a mail.
+    MailAttempted: Mail about account professional invitation;
+    /// The mail server took the mail over.
+    MailSent: Mail about account professional invitation;
+    /// The mail server refused the mail for good.
+    MailRefused: Mail about account professional invitation;
+    /// The mail server refused the mail for now.
+    MailDeferred: Mail about account professional invitation;
+    /// Nobody knows whether the mail was taken over.
+    MailOutcomeUnknown: Mail about account professional invitation;
+    /// The mail waits for an operator.
+    MailParked: Mail about account professional invitation;
+    /// The mail is no longer wanted.
+    MailCancelled: Mail about account professional invitation;
+);
+
+/// The ids of what an event is about; most are about some of them only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The account.
+    pub account: Option<AccountId>,
+    /// The professional.
+    pub professional: Option<ProfessionalId>,
+    /// The invitation.
+    pub invitation: Option<InvitationId>,
+    /// The identity, of events about an identity alone.
+    pub identity: Option<IdentityId>,
+}
+
+/// A customer account's entitlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// The plan's name, such as "Enhancement Plan".
+    pub name: AccountName,
+    /// The first moment of the plan.
+    pub starts_at: Timestamp,
+    /// The first moment after the plan.
+    pub ends_at: Timestamp,
+}
+
+impl ServicePlan {
+    /// Whether the plan runs at `now`.
+    pub fn is_current(&self, now: Timestamp) -> bool {
+        self.starts_at <= now && now < self.ends_at
+    }
+}
+
+/// An account was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountOpened {
+    /// The account.
+    pub account: AccountId,
+    /// The vendor's number for it.
+    pub customer_number: CustomerNumber,
+    /// Customer or partner.
+    pub kind: AccountKind,
+    /// The organisation's name.
+    pub name: AccountName,
+}
+
+/// A service plan was set; none ends the entitlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePlanSet {
+    /// The account.
+    pub account: AccountId,
+    /// The plan, or none.
+    pub plan: Option<ServicePlan>,
+}
+
+/// A person was added to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfessionalAdded {
+    /// The account.
+    pub account: AccountId,
+    /// The new profile.
+    pub professional: ProfessionalId,
+    /// The language of mail to the person.
+    pub language: Language,
+    /// Name and address; none once erased.
+    #[serde(skip)]
+    pub details: Option<ProfessionalDetails>,
+}
+
+/// A role was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleGiven {
+    /// The account.
+    pub account: AccountId,
+    /// The new holder.
+    pub professional: ProfessionalId,
+    /// The role.
+    pub role: Role,
+    /// The holder before, for a mandatory role that moved.
+    pub from: Option<ProfessionalId>,
+}
+
+/// A generation of an invitation was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationIssued {
+    /// The account.
+    pub account: AccountId,
+    /// Who is invited.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// 1 for the first link, one more for each re-send.
+    pub generation: u32,
+    /// The first moment at which the link no longer works.
+    pub expires_at: Timestamp,
+    /// The key that the link's token is derived with.
+    pub link_key: String,
+    /// Whether accepting may replace another identity (R11).
+    pub may_replace: bool,
+    /// The mail that carries the link.
+    pub mail: MailId,
+}
+
+/// Why an invitation was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationReason {
+    /// Somebody with authority over the account revoked it.
+    Asked,
+}
+
+/// An invitation was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationRevoked {
+    /// The account.
+    pub account: AccountId,
+    /// Who was invited.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// Its newest generation.
+    pub generation: u32,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// A link was opened; at most [`crate::invitation::VISITS_MAX`] for a generation are recorded (R24).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkVisited {
+    /// The account.
+    pub account: AccountId,
+    /// Who is invited.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// The link's generation.
+    pub generation: u32,
+}
+
+/// The click that starts the sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkClicked {
+    /// The account.
+    pub account: AccountId,
+    /// Who is invited.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// The link's generation.
+    pub generation: u32,
+    /// The browser's passage.
+    pub flow: FlowId,
+}
+
+/// The holder of an older link asked for the newest, which goes to the registered mailbox again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatestLinkRequested {
+    /// The account.
+    pub account: AccountId,
+    /// Who is invited.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// The newest generation, whose link is mailed again.
+    pub generation: u32,
+    /// 1 for the first such request for this generation.
+    pub number: u32,
+    /// The mail that carries the link.
+    pub mail: MailId,
+}
+
+/// A code for the registered mailbox was issued (R15).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxCodeIssued {
+    /// The account.
+    pub account: AccountId,
+    /// Whose mailbox.
+    pub professional: ProfessionalId,
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// The link's generation.
+    pub generation: u32,
+    /// The browser's passage that asks.
+    pub flow: FlowId,
+    /// 1 for the first code of this generation; the code is derived from flow and number.
+    pub number: u32,
+    /// The first moment at which the code no longer works.
+    pub expires_at: Timestamp,
+    /// The key that the code is derived with.
+    pub code_key: String,
+    /// The mail that carries the code.
+    pub mail: MailId,
+}
+
+/// An identity signed in for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRegistered {
+    /// The identity.
+    pub identity: IdentityId,
+    /// The configured issuer's short name.
+    pub issuer: String,
+    /// Personal or organizational.
+    pub kind: IdentityKind,
+    /// What the provider told; none once erased.
+    #[serde(skip)]
+    pub details: Option<IdentityDetails>,
+}
+
+/// What showed that the person reads the registered mailbox (R15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailboxProof {
+    /// The code that went there was typed in.
+    Code,
+    /// The identity has that address, and its issuer is trusted for it.
+    TrustedAddress,
+}
+
+/// An identity was tied to a professional.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityAssociated {
+    /// The account.
+    pub account: AccountId,
+    /// The profile.
+    pub professional: ProfessionalId,
+    /// The invitation that was accepted.
+    pub invitation: InvitationId,
+    /// Its generation.
+    pub generation: u32,
+    /// The identity that the profile had before.
+    pub from: Option<IdentityId>,
+    /// The identity that it has now.
+    pub to: IdentityId,
+    /// What showed that the person reads the registered mailbox.
+    pub proof: MailboxProof,
+}
+
+macro_rules! mail_event {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $(@$skip:ident)? $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            /// The account.
+            pub account: AccountId,
+            /// To whom.
+            pub professional: ProfessionalId,
+            /// About which invitation.
+            pub invitation: InvitationId,
+            /// The mail.
+            pub mail: MailId,
+            /// 1 for the first attempt; 0 where none was made.
+            pub attempt: u32,
+            $($(#[$field_doc])* $(#[serde($skip)])? pub $field: $type),*
+        }
+    };
+}
+
+mail_event!(
+    /// A worker claimed an attempt; nobody else sends it meanwhile.
+    MailAttempted {}
+);
+mail_event!(
+    /// The mail server took the mail over.
+    MailSent {
+        /// What the server answered; it may name the address, so it is sealed.
+        @skip reply: Option<String>,
+    }
+);
+mail_event!(
+    /// The mail server refused the mail for good (5xx).
+    MailRefused {
+        /// The server's code, such as 550.
+        code: Option<u16>,
+        /// What the server answered.
+        @skip reply: Option<String>,
+    }
+);
+mail_event!(
+    /// The mail server refused the mail for now (4xx), or could not be reached.
+    MailDeferred {
+        /// The server's code, such as 451; none where there was no answer.
+        code: Option<u16>,
+        /// When the next attempt is due.
+        retry_at: Timestamp,
+        /// What the server answered.
+        @skip reply: Option<String>,
+    }
+);
+mail_event!(
+    /// Nobody knows whether the mail was taken over: the mail may arrive twice.
+    MailOutcomeUnknown {
+        /// When the next attempt is due.
+        retry_at: Timestamp,
+        /// What was seen.
+        @skip reply: Option<String>,
+    }
+);
+
+/// Why a mail waits for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// It was deferred for as long as it is allowed to be.
+    DeferredTooLong,
+    /// Its outcome was unknown too often.
+    UnknownTooOften,
+}
+
+mail_event!(
+    /// The mail waits for an operator.
+    MailParked {
+        /// Why.
+        reason: ParkReason,
+    }
+);
+
+/// Why a mail is no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// A newer generation was issued.
+    Superseded,
+    /// The invitation was revoked.
+    Revoked,
+    /// The invitation was accepted meanwhile.
+    Accepted,
+    /// What it carries no longer works.
+    Expired,
+}
+
+mail_event!(
+    /// The mail is no longer wanted and was not sent.
+    MailCancelled {
+        /// Why.
+        reason: CancelReason,
+    }
+);
+
+impl Event {
+    /// Everything that the event is about.
+    pub fn tags(&self) -> Vec<Tag> {
+        let about = self.about();
+        let mut tags = Vec::with_capacity(5);
+        tags.extend(about.account.map(Tag::Account));
+        tags.extend(about.professional.map(Tag::Professional));
+        tags.extend(about.invitation.map(Tag::Invitation));
+        tags.extend(about.identity.map(Tag::Identity));
+        match self {
+            Self::AccountOpened(e) => tags.push(Tag::CustomerNumber(e.customer_number.clone())),
+            Self::IdentityAssociated(e) => {
+                tags.push(Tag::Identity(e.to));
+                tags.extend(e.from.map(Tag::Identity));
+            }
+            _ => {}
+        }
+        tags
+    }
+
+    /// What the log indexes the event by, its request aside.
+    pub fn subjects(&self) -> Vec<Subject> {
+        self.tags()
+            .into_iter()
+            .filter_map(|tag| match tag {
+                Tag::Account(id) => Some(Subject::Account(id)),
+                Tag::Identity(id) => Some(Subject::Identity(id)),
+                Tag::CustomerNumber(number) => Some(Subject::CustomerNumber(number)),
+                Tag::Professional(_) | Tag::Invitation(_) => None,
+            })
+            .collect()
+    }
+
+    /// The personal part and whose it is; none where the event has none or it was erased.
+    pub fn personal(&self) -> Option<(Person, Personal)> {
+        let of = |professional| Person::Professional(professional);
+        match self {
+            Self::ProfessionalAdded(e) => {
+                e.details.clone().map(|details| (of(e.professional), Personal::Professional(details)))
+            }
+            Self::IdentityRegistered(e) => {
+                e.details.clone().map(|details| (Person::Identity(e.identity), Personal::Identity(details)))
+            }
+            Self::MailSent(e) => e.reply.clone().map(|reply| (of(e.professional), Personal::Reply(reply))),
+            Self::MailRefused(e) => e.reply.clone().map(|reply| (of(e.professional), Personal::Reply(reply))),
+            Self::MailDeferred(e) => e.reply.clone().map(|reply| (of(e.professional), Personal::Reply(reply))),
+            Self::MailOutcomeUnknown(e) => e.reply.clone().map(|reply| (of(e.professional), Personal::Reply(reply))),
+            _ => None,
+        }
+    }
+
+    /// Puts an opened personal part back in its place; a part of another kind is left out.
+    pub fn set_personal(&mut self, personal: Personal) {
+        match (self, personal) {
+            (Self::ProfessionalAdded(e), Personal::Professional(details)) => e.details = Some(details),
+            (Self::IdentityRegistered(e), Personal::Identity(details)) => e.details = Some(details),
+            (Self::MailSent(e), Personal::Reply(reply)) => e.reply = Some(reply),
+            (Self::MailRefused(e), Personal::Reply(reply)) => e.reply = Some(reply),
+            (Self::MailDeferred(e), Personal::Reply(reply)) => e.reply = Some(reply),
+            (Self::MailOutcomeUnknown(e), Personal::Reply(reply)) => e.reply = Some(reply),
+            _ => {}
+        }
+    }
+}
+
+impl MailId {
+    /// The id of the mail of one kind about one generation: the same to-do always has the same id.
+    pub fn derive(invitation: InvitationId, generation: u32, kind: &str, number: u32) -> Self {
+        Self(Uuid::new_v5(&invitation.0, format!("{generation}/{kind}/{number}").as_bytes()))
+    }
+}

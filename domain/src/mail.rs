@@ -1,0 +1,282 @@
+//! Decisions about mail: claim an attempt, record its outcome, give up, cancel (R26).
+
+use std::collections::HashMap;
+
+use crate::account::{Account, InvitationStatus};
+use crate::event::{
+    CancelReason, Event, MailAttempted, MailCancelled, MailDeferred, MailOutcomeUnknown, MailParked, MailRefused,
+    MailSent, ParkReason, Recorded,
+};
+use crate::ids::{AccountId, InvitationId, MailId, ProfessionalId};
+use crate::refusal::Refusal;
+use crate::time::{Millis, Timestamp};
+
+/// How long a claimed attempt counts as under way; longer than the longest send a mailer allows.
+pub const CLAIM_LIFETIME: Millis = Millis::minutes(5);
+/// How long a mail may be deferred in all.
+pub const DEFERRED_MAX: Millis = Millis::hours(24);
+/// Unknown outcomes after which a mail is sent again; one more parks it.
+pub const UNKNOWN_RETRIES_MAX: u32 = 2;
+/// The wait after the first deferral; it doubles each time.
+pub const FIRST_RETRY_AFTER: Millis = Millis::seconds(30);
+/// The longest wait between two attempts.
+pub const LONGEST_RETRY_AFTER: Millis = Millis::hours(1);
+/// The wait after an unknown outcome: the first copy may just be slow.
+pub const UNKNOWN_RETRY_AFTER: Millis = Millis::minutes(5);
+
+/// What came of an attempt to send, with what the server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// The server took the mail over.
+    Sent {
+        /// What it answered.
+        reply: String,
+    },
+    /// The server refused it for good (5xx).
+    Refused {
+        /// Its code.
+        code: Option<u16>,
+        /// What it answered.
+        reply: String,
+    },
+    /// The server refused it for now (4xx), or it was never handed over.
+    Deferred {
+        /// Its code.
+        code: Option<u16>,
+        /// What it answered, or what went wrong.
+        reply: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What was seen.
+        reply: String,
+    },
+}
+
+/// What a mail carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailContent {
+    /// The link of a generation.
+    Link,
+    /// A mailbox code.
+    Code {
+        /// When the code dies.
+        expires_at: Timestamp,
+    },
+}
+
+/// A mail that waits for an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// To whom.
+    pub professional: ProfessionalId,
+    /// About which invitation.
+    pub invitation: InvitationId,
+    /// About which generation.
+    pub generation: u32,
+    /// What it carries.
+    pub content: MailContent,
+    /// When it was first wanted.
+    pub wanted_at: Timestamp,
+    /// When the next attempt is due.
+    pub due_at: Timestamp,
+    /// How many attempts were claimed.
+    pub attempts: u32,
+    /// How many outcomes were unknown.
+    pub unknown: u32,
+    /// When the attempt under way was claimed.
+    pub claimed_at: Option<Timestamp>,
+}
+
+/// Takes one event into the mails that wait.
+pub(crate) fn evolve(mails: &mut HashMap<MailId, Mail>, recorded: &Recorded) {
+    let at = recorded.recorded_at;
+    let waiting = |professional, invitation, generation, content| Mail {
+        professional,
+        invitation,
+        generation,
+        content,
+        wanted_at: at,
+        due_at: at,
+        attempts: 0,
+        unknown: 0,
+        claimed_at: None,
+    };
+    match &recorded.event {
+        Event::InvitationIssued(e) => {
+            mails.insert(e.mail, waiting(e.professional, e.invitation, e.generation, MailContent::Link));
+        }
+        Event::LatestLinkRequested(e) => {
+            mails.entry(e.mail).or_insert_with(|| {
+                waiting(e.professional, e.invitation, e.generation, MailContent::Link)
+            });
+        }
+        Event::MailboxCodeIssued(e) => {
+            let content = MailContent::Code { expires_at: e.expires_at };
+            mails.insert(e.mail, waiting(e.professional, e.invitation, e.generation, content));
+        }
+        Event::MailAttempted(e) => {
+            if let Some(mail) = mails.get_mut(&e.mail) {
+                mail.attempts = e.attempt;
+                mail.claimed_at = Some(at);
+            }
+        }
+        Event::MailDeferred(e) => {
+            if let Some(mail) = mails.get_mut(&e.mail) {
+                mail.claimed_at = None;
+                mail.due_at = e.retry_at;
+            }
+        }
+        Event::MailOutcomeUnknown(e) => {
+            if let Some(mail) = mails.get_mut(&e.mail) {
+                mail.claimed_at = None;
+                mail.due_at = e.retry_at;
+                mail.unknown += 1;
+            }
+        }
+        Event::MailSent(e) => drop(mails.remove(&e.mail)),
+        Event::MailRefused(e) => drop(mails.remove(&e.mail)),
+        Event::MailParked(e) => drop(mails.remove(&e.mail)),
+        Event::MailCancelled(e) => drop(mails.remove(&e.mail)),
+        _ => {}
+    }
+}
+
+/// Claims the next attempt, or ends the mail if it is no longer wanted. A claim whose worker died counts as an unknown
+/// outcome.
+pub(crate) fn attempt(account: &Account, id: AccountId, mail: MailId, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+    let found = account.mails.get(&mail).ok_or(Refusal::MailNotWaiting)?;
+    let at = EventOf { account: id, mail, found };
+    let mut events = Vec::new();
+    let mut unknown = found.unknown;
+    if let Some(claimed_at) = found.claimed_at {
+        if now < claimed_at + CLAIM_LIFETIME {
+            return Err(Refusal::MailClaimed);
+        }
+        events.push(at.unknown(now, "the worker that claimed this attempt reported nothing"));
+        unknown += 1;
+    } else if now < found.due_at {
+        return Err(Refusal::MailNotWaiting);
+    }
+    if let Some(reason) = unwanted(account, found, now) {
+        events.push(at.cancelled(reason));
+    } else if unknown > UNKNOWN_RETRIES_MAX {
+        events.push(at.parked(ParkReason::UnknownTooOften));
+    } else {
+        events.push(at.attempted());
+    }
+    Ok(events)
+}
+
+/// Records what came of an attempt. That a mail was sent is taken from any attempt; everything else only from the one
+/// under way.
+pub(crate) fn record(
+    account: &Account,
+    id: AccountId,
+    mail: MailId,
+    attempt: u32,
+    outcome: &MailOutcome,
+    jitter_permille: u32,
+    now: Timestamp,
+) -> Result<Vec<Event>, Refusal> {
+    let found = account.mails.get(&mail).ok_or(Refusal::MailNotWaiting)?;
+    let at = EventOf { account: id, mail, found };
+    let is_under_way = found.claimed_at.is_some() && attempt == found.attempts;
+    let was_sent = matches!(outcome, MailOutcome::Sent { .. });
+    if !is_under_way && !(was_sent && 0 < attempt && attempt <= found.attempts) {
+        return Err(Refusal::MailNotWaiting);
+    }
+    Ok(match outcome {
+        MailOutcome::Sent { reply } => vec![at.sent(attempt, reply)],
+        MailOutcome::Refused { code, reply } => vec![at.refused(*code, reply)],
+        MailOutcome::Deferred { code, reply } => {
+            let retry_at = now + back_off(attempt, jitter_permille);
+            let mut events = vec![at.deferred(*code, retry_at, reply)];
+            if retry_at >= found.wanted_at + DEFERRED_MAX {
+                events.push(at.parked(ParkReason::DeferredTooLong));
+            }
+            events
+        }
+        MailOutcome::Unknown { reply } => {
+            let mut events = vec![at.unknown(now + UNKNOWN_RETRY_AFTER, reply)];
+            if found.unknown + 1 > UNKNOWN_RETRIES_MAX {
+                events.push(at.parked(ParkReason::UnknownTooOften));
+            }
+            events
+        }
+    })
+}
+
+/// The wait before the attempt after `attempt`: doubling, bounded, spread by a fifth either way.
+fn back_off(attempt: u32, jitter_permille: u32) -> Millis {
+    let doublings = attempt.saturating_sub(1).min(16);
+    let wait = (FIRST_RETRY_AFTER.0 << doublings).min(LONGEST_RETRY_AFTER.0);
+    Millis(wait * (800 + i64::from(jitter_permille.min(999)) * 2 / 5) / 1000)
+}
+
+/// Why the mail need not be sent any more, if so.
+fn unwanted(account: &Account, mail: &Mail, now: Timestamp) -> Option<CancelReason> {
+    let Some(invitation) = account.invitations.get(&mail.invitation) else { return Some(CancelReason::Revoked) };
+    if invitation.generation != mail.generation {
+        return Some(CancelReason::Superseded);
+    }
+    match (invitation.status, mail.content) {
+        (InvitationStatus::Revoked, _) => Some(CancelReason::Revoked),
+        (InvitationStatus::Accepted(_), _) => Some(CancelReason::Accepted),
+        (InvitationStatus::Open, MailContent::Link) if invitation.expires_at <= now => Some(CancelReason::Expired),
+        (InvitationStatus::Open, MailContent::Code { expires_at }) if expires_at <= now => Some(CancelReason::Expired),
+        (InvitationStatus::Open, _) => None,
+    }
+}
+
+/// What all events about one mail have in common.
+#[derive(Clone, Copy)]
+struct EventOf<'a> {
+    account: AccountId,
+    mail: MailId,
+    found: &'a Mail,
+}
+
+macro_rules! event_of {
+    ($self:ident, $name:ident, $attempt:expr $(, $field:ident: $value:expr)*) => {
+        $name {
+            account: $self.account,
+            professional: $self.found.professional,
+            invitation: $self.found.invitation,
+            mail: $self.mail,
+            attempt: $attempt,
+            $($field: $value),*
+        }
+        .into()
+    };
+}
+
+impl EventOf<'_> {
+    fn attempted(self) -> Event {
+        event_of!(self, MailAttempted, self.found.attempts + 1)
+    }
+
+    fn sent(self, attempt: u32, reply: &str) -> Event {
+        event_of!(self, MailSent, attempt, reply: Some(reply.into()))
+    }
+
+    fn refused(self, code: Option<u16>, reply: &str) -> Event {
+        event_of!(self, MailRefused, self.found.attempts, code: code, reply: Some(reply.into()))
+    }
+
+    fn deferred(self, code: Option<u16>, retry_at: Timestamp, reply: &str) -> Event {
+        event_of!(self, MailDeferred, self.found.attempts, code: code, retry_at: retry_at, reply: Some(reply.into()))
+    }
+
+    fn unknown(self, retry_at: Timestamp, reply: &str) -> Event {
+        event_of!(self, MailOutcomeUnknown, self.found.attempts, retry_at: retry_at, reply: Some(reply.into()))
+    }
+
+    fn parked(self, reason: ParkReason) -> Event {
+        event_of!(self, MailParked, self.found.attempts, reason: reason)
+    }
+
+    fn cancelled(self, reason: CancelReason) -> Event {
+        event_of!(self, MailCancelled, self.found.attempts, reason: reason)
+    }
+}

@@ -1,0 +1,179 @@
+//! Refusals: what a decision answers when it will not do what was asked. A refusal is a value, not a failure.
+
+use crate::ids::ProfessionalId;
+use crate::words::Role;
+
+/// One thing that stands in the way, and the one command that would get past it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The stable code.
+    pub code: &'static str,
+    /// One sentence for people.
+    pub message: String,
+    /// The professional that it is about.
+    pub professional: Option<ProfessionalId>,
+    /// What would get past it, as method and path relative to the account.
+    pub command: Option<String>,
+}
+
+/// Which kind of answer a refusal is; the HTTP status follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The caller may not.
+    Forbidden,
+    /// There is no such thing, or the caller may not know of it.
+    Unknown,
+    /// It was there and is not any more.
+    Gone,
+    /// The state is against it.
+    Conflict,
+    /// What was asked makes no sense.
+    Invalid,
+    /// A budget is used up.
+    TooMany,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $kind:ident, $sentence:literal;)+) => {
+        /// Why a command was refused.
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        pub enum Refusal {
+            $($(#[$doc])* #[error($sentence)] $name,)+
+            /// Something stands in the way; every blocker is listed.
+            #[error("{sentence}")]
+            Blocked {
+                /// The stable code.
+                code: &'static str,
+                /// One sentence for people.
+                sentence: String,
+                /// Everything that stands in the way.
+                blockers: Vec<Blocker>,
+            },
+        }
+
+        impl Refusal {
+            /// Code and sentence of every refusal that carries no blockers.
+            pub const CODES: &'static [(&'static str, &'static str)] = &[$(($code, $sentence)),+];
+
+            /// The stable code.
+            pub const fn code(&self) -> &'static str {
+                match self { $(Self::$name => $code,)+ Self::Blocked { code, .. } => code }
+            }
+
+            /// Which kind of answer it is.
+            pub const fn kind(&self) -> RefusalKind {
+                match self { $(Self::$name => RefusalKind::$kind,)+ Self::Blocked { .. } => RefusalKind::Conflict }
+            }
+        }
+    };
+}
+
+refusals!(
+    /// No such account, or the caller has no profile in it.
+    UnknownAccount = "unknown_account", Unknown, "There is no such account.";
+    /// No such professional in this account.
+    UnknownProfessional = "unknown_professional", Unknown, "There is no such professional in this account.";
+    /// No such invitation in this account.
+    UnknownInvitation = "unknown_invitation", Unknown, "There is no such invitation.";
+    /// The caller lacks the scope.
+    ScopeMissing = "scope_missing", Forbidden, "This needs a scope that the caller does not have.";
+    /// The caller is in the account but no administrator of it.
+    NotAdministrator = "not_administrator", Forbidden, "Only an administrator of the account may do this.";
+    /// The caller said it acts as a profile that is not its own.
+    NotYourProfile = "not_your_profile", Forbidden, "This identity is not associated with that profile.";
+    /// R6: an administrator who has had an identity is out of the reach of partners and support.
+    AdministratorOutOfReach = "administrator_out_of_reach", Forbidden,
+        "This person is an administrator with an identity of their own; only an administrator of the account may do this.";
+    /// A customer number opens one account.
+    CustomerNumberTaken = "customer_number_taken", Conflict, "This customer number has an account already.";
+    /// The id of a new thing is in use.
+    IdInUse = "id_in_use", Conflict, "This id is in use already.";
+    /// A plan must end after it starts.
+    PlanEndsBeforeItStarts = "plan_ends_before_it_starts", Invalid, "The plan must end after it starts.";
+    /// R19: partner accounts need no plan.
+    PlanNotForPartners = "plan_not_for_partners", Conflict, "A partner account needs no service plan.";
+    /// R20: inviting to a customer account needs a current plan.
+    NoServicePlan = "no_service_plan", Conflict,
+        "The account has no current service plan, so nobody can be invited to it.";
+    /// R20: the plan ended after the invitation was sent.
+    InvitationFrozen = "invitation_frozen", Conflict,
+        "The account's service plan has ended; the link works again when the plan is renewed.";
+    /// R9: a newer link was sent.
+    InvitationSuperseded = "invitation_superseded", Gone, "A newer link has been sent.";
+    /// The invitation was revoked.
+    InvitationRevoked = "invitation_revoked", Gone, "This invitation was withdrawn.";
+    /// The link is too old.
+    InvitationExpired = "invitation_expired", Gone, "This link has expired.";
+    /// R10: somebody else accepted it.
+    AlreadyUsed = "already_used", Conflict, "This invitation has been used already.";
+    /// The invitation is still open, so its link is the newest one.
+    LinkStillWorks = "link_still_works", Conflict, "This link is the newest one and still works.";
+    /// One profile in one account for an identity.
+    IdentityAlreadyInAccount = "identity_already_in_account", Conflict,
+        "This identity is associated with another profile of the same account.";
+    /// R11: the invitation was not issued with the right to replace an identity.
+    AssociationExists = "association_exists", Conflict,
+        "This profile has another identity. An administrator of the account, or support, can send an invitation that replaces it.";
+    /// R15: the mailbox has to be proved first.
+    MailboxCodeRequired = "mailbox_code_required", Forbidden,
+        "The code that was sent to the registered address is needed.";
+    /// A code was asked for by a flow that needs none or too often.
+    MailboxCodesUsedUp = "mailbox_codes_used_up", TooMany,
+        "No more codes can be sent for this link. Ask for a new invitation.";
+    /// The newest link was asked for too often.
+    LatestLinkUsedUp = "latest_link_used_up", TooMany,
+        "The newest link has been sent several times already. Look into the mailbox, or ask for a new invitation.";
+    /// Another worker sends it at this moment.
+    MailClaimed = "mail_claimed", Conflict, "Another worker is sending this mail.";
+    /// It was sent, refused, parked or cancelled, or it is not due.
+    MailNotWaiting = "mail_not_waiting", Conflict, "This mail is not waiting to be sent.";
+    /// The same `Idempotency-Key` with another body.
+    IdempotencyKeyReused = "idempotency_key_reused", Invalid,
+        "This Idempotency-Key was used for another request.";
+    /// Some invariant of the account would break; it names none of the guards above.
+    InvariantBroken = "invariant_broken", Conflict, "The account would be left in a state that it must not be in.";
+);
+
+impl Refusal {
+    /// R3: an account with people keeps an administrator.
+    pub fn last_administrator(professional: Option<ProfessionalId>) -> Self {
+        Self::blocked(Blocker {
+            code: "last_administrator",
+            message: "An account with people always has an administrator.".into(),
+            professional,
+            command: Some("PUT roles/administrator/{another professional}".into()),
+        })
+    }
+
+    /// R5: a mandatory role always has one holder.
+    pub fn mandatory_role_unheld(role: Role) -> Self {
+        Self::blocked(Blocker {
+            code: "mandatory_role_unheld",
+            message: format!("The role {role} always has exactly one holder."),
+            professional: None,
+            command: Some(format!("PUT roles/{role}/{{another professional}}")),
+        })
+    }
+
+    /// The address is registered for another professional of the same account.
+    pub fn address_already_in_account(professional: ProfessionalId) -> Self {
+        Self::blocked(Blocker {
+            code: "address_already_in_account",
+            message: "This address is registered for another professional of this account.".into(),
+            professional: Some(professional),
+            command: Some(format!("POST professionals/{professional}/invitations")),
+        })
+    }
+
+    /// Everything that stands in the way; none if nothing does.
+    pub fn blockers(&self) -> &[Blocker] {
+        match self {
+            Self::Blocked { blockers, .. } => blockers,
+            _ => &[],
+        }
+    }
+
+    fn blocked(blocker: Blocker) -> Self {
+        Self::Blocked { code: blocker.code, sentence: blocker.message.clone(), blockers: vec![blocker] }
+    }
+}
