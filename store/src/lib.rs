@@ -1,5 +1,21 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
+//!
+//! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
+//! writer, `memory` and `engine` what it works with; then what events look like at rest, and the working state.
 
+pub mod store;
+mod appender;
+mod memory;
+mod engine;
+pub mod envelope;
+pub mod migrate;
+pub mod durability;
+pub mod working;
+pub mod seal;
+pub mod token;
+pub mod secret;
 pub mod clock;
 pub mod random;
-pub mod secret;
+mod generations;
+
+pub use store::{ExecuteError, Executed, Location, OpenError, ReadError, Store};

@@ -1,0 +1,88 @@
+//! What differs between the two databases: the append, the lock, the durability settings. Everything else is one SQL
+//! text for both.
+
+use async_trait::async_trait;
+use domain::event::Position;
+use domain::tag::TagKey;
+use uuid::Uuid;
+
+use crate::durability::Weakness;
+
+mod postgres;
+mod sqlite;
+
+pub(crate) use postgres::PostgresEngine;
+pub(crate) use sqlite::SqliteEngine;
+
+/// The rows of a subject's events after a position; `$1` and `$2` are its least and greatest key.
+pub(crate) const SELECT_SUBJECT: &str = "select e.position, e.envelope from event e \
+     where e.position in (select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3) \
+     order by e.position";
+
+/// One command of a batch, as the database sees it.
+#[derive(Debug, Default)]
+pub(crate) struct BatchCommand {
+    /// Commands with the same number build on each other, and fall together.
+    pub chain: i32,
+    /// What must not have happened meanwhile.
+    pub checks: Vec<Check>,
+    /// The envelopes to append, each with its index rows.
+    pub events: Vec<(String, Vec<TagKey>)>,
+    /// The key of a person who is new.
+    pub person_key: Option<(Uuid, String)>,
+}
+
+/// No event of this tag may stand after `seen`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check {
+    pub tag: TagKey,
+    pub seen: Position,
+    /// Whether it is asked even if nobody else has appended: the state did not come from this node's memory.
+    pub always: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdicts {
+    /// The head before the batch.
+    pub head_before: Position,
+    /// Whether each command stands; empty if all do.
+    pub stands: Vec<bool>,
+}
+
+impl Verdicts {
+    pub fn stands(&self, command: usize) -> bool {
+        self.stands.get(command).copied().unwrap_or(true)
+    }
+}
+
+/// The appender's own connection to the log. After an error the connection is given up and made anew, so that no
+/// transaction is ever left open on one that is used again.
+#[async_trait]
+pub(crate) trait Engine: Send {
+    /// Appends a batch in one transaction. `expected` is the head that the node knows.
+    async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error>;
+
+    /// Begins a transaction, takes the append lock and tells the head. [`Engine::append_locked`] ends it.
+    async fn lock(&mut self) -> Result<Position, sqlx::Error>;
+
+    /// Reads a subject's events inside the transaction.
+    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error>;
+
+    /// Reads wrapped keys of persons inside the transaction.
+    async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error>;
+
+    /// Appends a batch whose commands were decided under the lock, and commits.
+    async fn append_locked(&mut self, head: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error>;
+
+    /// Gives the connection up; the next call makes a new one.
+    async fn give_up(&mut self);
+
+    /// Reads the settings that durability rests on.
+    async fn weaknesses(&mut self) -> Result<Vec<Weakness>, sqlx::Error>;
+}
+
+/// Rows of `person_key`; one whose person is no UUID was not written by us and is left out.
+pub(crate) fn parse_keys(rows: Vec<(String, String)>) -> Vec<(Uuid, String)> {
+    rows.into_iter().filter_map(|(person, wrapped)| Some((person.parse().ok()?, wrapped))).collect()
+}

@@ -1,0 +1,167 @@
+//! The append on PostgreSQL: one call of a server-side function for each batch.
+
+use async_trait::async_trait;
+use domain::event::Position;
+use domain::tag::TagKey;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use uuid::Uuid;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use crate::durability::Weakness;
+
+const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// One connection whose plans are pinned, so that the check is always an index probe.
+pub(crate) struct PostgresEngine {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl PostgresEngine {
+    pub fn new(options: PgConnectOptions) -> Self {
+        let options = options
+            .application_name("vinculum appender")
+            .options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("jit", "off"),
+                ("default_transaction_isolation", "read committed"),
+                ("idle_in_transaction_session_timeout", "60s"),
+            ])
+            .log_statements(tracing::log::LevelFilter::Off);
+        Self { options, connection: None }
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        if self.connection.is_none() {
+            self.connection = Some(self.options.connect().await?);
+        }
+        Ok(self.connection.as_mut().expect("invariant: it was just made"))
+    }
+
+    async fn call(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
+        let columns = Columns::of(batch);
+        let row = sqlx::query(APPEND)
+            .bind(expected)
+            .bind(columns.command_chain)
+            .bind(columns.check_command)
+            .bind(columns.check_tag)
+            .bind(columns.check_seen)
+            .bind(columns.checks_always)
+            .bind(columns.event_command)
+            .bind(columns.event_envelope)
+            .bind(columns.tag_event)
+            .bind(columns.tag_key)
+            .bind(columns.key_command)
+            .bind(columns.key_person)
+            .bind(columns.key_wrapped)
+            .fetch_one(self.connection().await?)
+            .await?;
+        let answer: Vec<i64> = row.try_get(0)?;
+        let (head_before, stands) = answer.split_first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Verdicts { head_before: *head_before, stands: stands.iter().map(|stands| *stands == 1).collect() })
+    }
+}
+
+#[async_trait]
+impl Engine for PostgresEngine {
+    async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
+        self.call(expected, batch).await
+    }
+
+    async fn lock(&mut self) -> Result<Position, sqlx::Error> {
+        let connection = self.connection().await?;
+        sqlx::raw_sql("begin").execute(&mut *connection).await?;
+        sqlx::query_scalar("select log_lock()").fetch_one(connection).await
+    }
+
+    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    }
+
+    async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+        let persons: Vec<String> = persons.iter().map(Uuid::to_string).collect();
+        let rows = sqlx::query_as("select person, wrapped from person_key where person = any ($1)")
+            .bind(persons)
+            .fetch_all(self.connection().await?)
+            .await?;
+        Ok(parse_keys(rows))
+    }
+
+    async fn append_locked(&mut self, head: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
+        let verdicts = self.call(head, batch).await?;
+        sqlx::raw_sql("commit").execute(self.connection().await?).await?;
+        Ok(verdicts)
+    }
+
+    async fn give_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = connection.close_hard().await; // closing ends whatever transaction was open
+        }
+    }
+
+    async fn weaknesses(&mut self) -> Result<Vec<Weakness>, sqlx::Error> {
+        let settings: Vec<(String, String)> = sqlx::query_as(
+            "select name, setting from pg_settings \
+             where name in ('fsync', 'full_page_writes', 'synchronous_commit') order by name",
+        )
+        .fetch_all(self.connection().await?)
+        .await?;
+        Ok(settings
+            .into_iter()
+            .filter(|(_, value)| value == "off" || value == "local")
+            .map(|(setting, value)| Weakness { setting, value })
+            .collect())
+    }
+}
+
+/// A batch as the arrays that the function takes; commands and events are numbered from 1.
+#[derive(Default)]
+struct Columns<'a> {
+    command_chain: Vec<i32>,
+    check_command: Vec<i32>,
+    check_tag: Vec<i64>,
+    check_seen: Vec<i64>,
+    checks_always: i32,
+    event_command: Vec<i32>,
+    event_envelope: Vec<&'a str>,
+    tag_event: Vec<i32>,
+    tag_key: Vec<i64>,
+    key_command: Vec<i32>,
+    key_person: Vec<String>,
+    key_wrapped: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a [BatchCommand]) -> Self {
+        let mut columns = Self::default();
+        let mut checks = Vec::new();
+        for (command, number) in batch.iter().zip(1..) {
+            columns.command_chain.push(command.chain);
+            checks.extend(command.checks.iter().map(|check| (number, check)));
+            for (envelope, tags) in &command.events {
+                columns.event_command.push(number);
+                columns.event_envelope.push(envelope);
+                let event = columns.event_command.len() as i32;
+                columns.tag_event.extend(tags.iter().map(|_| event));
+                columns.tag_key.extend(tags.iter().map(|tag| tag.0));
+            }
+            if let Some((person, wrapped)) = &command.person_key {
+                columns.key_command.push(number);
+                columns.key_person.push(person.to_string());
+                columns.key_wrapped.push(wrapped);
+            }
+        }
+        checks.sort_by_key(|(_, check)| !check.always);
+        columns.checks_always = checks.iter().filter(|(_, check)| check.always).count() as i32;
+        for (number, check) in checks {
+            columns.check_command.push(number);
+            columns.check_tag.push(check.tag.0);
+            columns.check_seen.push(check.seen);
+        }
+        columns
+    }
+}

@@ -1,0 +1,146 @@
+//! The append on SQLite: one statement for each kind of row of a batch, in one transaction under the write lock.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use domain::event::Position;
+use domain::tag::TagKey;
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use uuid::Uuid;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use crate::durability::Weakness;
+
+/// One connection that holds the write lock while it appends.
+pub(crate) struct SqliteEngine {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+}
+
+impl SqliteEngine {
+    pub fn new(options: SqliteConnectOptions) -> Self {
+        Self { options: options.log_statements(tracing::log::LevelFilter::Off), connection: None }
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        if self.connection.is_none() {
+            self.connection = Some(self.options.connect().await?);
+        }
+        Ok(self.connection.as_mut().expect("invariant: it was just made"))
+    }
+
+    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(self.connection().await?).await.map(drop)
+    }
+
+    async fn insert(&mut self, sql: &'static str, rows: Vec<serde_json::Value>) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).execute(self.connection().await?).await.map(drop)
+    }
+
+    /// The numbers of the commands whose checks fail.
+    async fn failed(&mut self, head: Position, expected: Position, batch: &[BatchCommand]) -> Result<HashSet<usize>, sqlx::Error> {
+        let mut checks = Vec::new();
+        for (number, command) in batch.iter().enumerate() {
+            let asked = command.checks.iter().filter(|check| head != expected || check.always);
+            checks.extend(asked.map(|check| json!([number, check.tag.0, check.seen])));
+        }
+        if checks.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows = sqlx::query(
+            "select c.value ->> 0 from json_each($1) c \
+             where exists (select 1 from event_tag t where t.tag = c.value ->> 1 and t.position > c.value ->> 2)",
+        )
+        .bind(serde_json::Value::from(checks).to_string())
+        .fetch_all(self.connection().await?)
+        .await?;
+        rows.iter().map(|row| row.try_get::<i64, _>(0).map(|number| number as usize)).collect()
+    }
+
+    /// Inserts the commands that stand, moves the head and commits.
+    async fn write(&mut self, head: Position, batch: &[BatchCommand], stands: &[bool]) -> Result<(), sqlx::Error> {
+        let (mut events, mut tags, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut position = head;
+        for command in batch.iter().zip(stands).filter(|(_, stands)| **stands).map(|(command, _)| command) {
+            for (envelope, event_tags) in &command.events {
+                position += 1;
+                events.push(json!([position, envelope]));
+                tags.extend(event_tags.iter().map(|tag| json!([tag.0, position])));
+            }
+            keys.extend(command.person_key.iter().map(|(person, wrapped)| json!([person, wrapped])));
+        }
+        self.insert("insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1)", keys)
+            .await?;
+        self.insert("insert into event (position, envelope) select value ->> 0, value ->> 1 from json_each($1)", events)
+            .await?;
+        self.insert("insert into event_tag (tag, position) select value ->> 0, value ->> 1 from json_each($1)", tags)
+            .await?;
+        if position > head {
+            let connection = self.connection().await?;
+            sqlx::query("update log_head set position = $1").bind(position).execute(connection).await?;
+        }
+        self.run("commit").await
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
+        let head_before = self.lock().await?;
+        let failed = self.failed(head_before, expected, batch).await?;
+        let fallen: HashSet<i32> = failed.iter().map(|number| batch[*number].chain).collect();
+        let stands: Vec<bool> = batch.iter().map(|command| !fallen.contains(&command.chain)).collect();
+        self.write(head_before, batch, &stands).await?;
+        Ok(Verdicts { head_before, stands: if fallen.is_empty() { Vec::new() } else { stands } })
+    }
+
+    async fn lock(&mut self) -> Result<Position, sqlx::Error> {
+        self.run("begin immediate").await?;
+        sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
+    }
+
+    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    }
+
+    async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+        let rows = sqlx::query_as(
+            "select person, wrapped from person_key where person in (select value from json_each($1))",
+        )
+        .bind(json!(persons).to_string())
+        .fetch_all(self.connection().await?)
+        .await?;
+        Ok(parse_keys(rows))
+    }
+
+    async fn append_locked(&mut self, head: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
+        self.write(head, batch, &vec![true; batch.len()]).await?;
+        Ok(Verdicts { head_before: head, stands: Vec::new() })
+    }
+
+    async fn give_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = connection.close_hard().await; // closing ends whatever transaction was open
+        }
+    }
+
+    async fn weaknesses(&mut self) -> Result<Vec<Weakness>, sqlx::Error> {
+        let connection = self.connection().await?;
+        let journal: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *connection).await?;
+        let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(connection).await?;
+        let mut weaknesses = Vec::new();
+        if journal != "wal" {
+            weaknesses.push(Weakness { setting: "journal_mode".into(), value: journal });
+        }
+        const FULL: i64 = 2;
+        if synchronous < FULL {
+            weaknesses.push(Weakness { setting: "synchronous".into(), value: synchronous.to_string() });
+        }
+        Ok(weaknesses)
+    }
+}

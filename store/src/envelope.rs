@@ -1,0 +1,207 @@
+//! An event as it is stored: one JSON text of exact bytes. Whoever reads it back gets what was written, byte by byte.
+
+use domain::caller::{Actor, Request};
+use domain::event::{Event, Position, Recorded};
+use domain::ids::EventId;
+use domain::personal::{Person, Personal};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::seal::{self, PersonKey};
+
+/// The version of every event type that this release writes. A type whose facts change gets a new name.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    id: EventId,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    v: u32,
+    at: Timestamp,
+    actor: Actor,
+    request: Request,
+    tags: Vec<String>,
+    #[serde(borrow)]
+    facts: &'a RawValue,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<'a> {
+    person: Uuid,
+    part: &'a str,
+}
+
+/// A stored event cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableEvent {
+    /// Its bytes are no envelope, or its facts are not those of its type.
+    #[error("the event at position {position} is not readable")]
+    Malformed {
+        /// Where it stands.
+        position: Position,
+        /// What the reader said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A newer release wrote it.
+    #[error("the event at position {position} has the unknown type {event_type} in version {version}")]
+    UnknownType {
+        /// Where it stands.
+        position: Position,
+        /// Its type.
+        event_type: String,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// Writes an event's envelope. `key` is the key of the person whose data it carries, if it carries any.
+pub(crate) fn write(recorded: &Recorded, key: Option<&PersonKey>) -> String {
+    let event = &recorded.event;
+    let facts = RawValue::from_string(event.facts()).expect("invariant: facts are JSON");
+    let part = match (event.personal(), key) {
+        (Some((person, personal)), Some(key)) => {
+            let belongs_to = belongs_to(recorded.id, event.name());
+            Some((person.id(), seal::seal(key, &belongs_to, &personal.to_bytes())))
+        }
+        _ => None,
+    };
+    let envelope = Envelope {
+        id: recorded.id,
+        event_type: event.name(),
+        v: VERSION,
+        at: recorded.recorded_at,
+        actor: recorded.actor.clone(),
+        request: recorded.request.clone(),
+        tags: event.tags().iter().map(ToString::to_string).collect(),
+        facts: &facts,
+        sealed: part.as_ref().map(|(person, part)| Sealed { person: *person, part }),
+    };
+    serde_json::to_string(&envelope).expect("invariant: an envelope of texts and numbers is JSON")
+}
+
+/// The person whose data an envelope carries, if any.
+pub(crate) fn person(envelope: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct OfPerson {
+        sealed: Option<Whose>,
+    }
+    #[derive(Deserialize)]
+    struct Whose {
+        person: Uuid,
+    }
+    // Most envelopes carry none: a look at the text spares the parse.
+    if !envelope.contains("\"sealed\":{") {
+        return None;
+    }
+    serde_json::from_str::<OfPerson>(envelope).ok()?.sealed.map(|sealed| sealed.person)
+}
+
+/// Reads an envelope. Without the person's key the personal part is left out, as after erasure.
+///
+/// # Errors
+/// The bytes are no envelope of an event that this release knows.
+pub(crate) fn read(
+    position: Position,
+    envelope: &str,
+    key: impl FnOnce(Uuid) -> Option<PersonKey>,
+) -> Result<Recorded, UnreadableEvent> {
+    let malformed = |source| UnreadableEvent::Malformed { position, source };
+    let envelope: Envelope<'_> = serde_json::from_str(envelope).map_err(malformed)?;
+    let unknown = || UnreadableEvent::UnknownType {
+        position,
+        event_type: envelope.event_type.into(),
+        version: envelope.v,
+    };
+    if envelope.v != VERSION {
+        return Err(unknown());
+    }
+    let mut event = Event::from_facts(envelope.event_type, envelope.facts.get())
+        .ok_or_else(unknown)?
+        .map_err(malformed)?;
+    if let Some(sealed) = &envelope.sealed {
+        let opened = key(sealed.person)
+            .and_then(|key| seal::open(&key, &belongs_to(envelope.id, envelope.event_type), sealed.part).ok())
+            .and_then(|bytes| Personal::from_bytes(&bytes).ok());
+        if let Some(personal) = opened {
+            event.set_personal(personal);
+        }
+    }
+    Ok(Recorded {
+        position,
+        id: envelope.id,
+        recorded_at: envelope.at,
+        actor: envelope.actor,
+        request: envelope.request,
+        event,
+    })
+}
+
+/// The person whose key seals the event's personal part.
+pub(crate) fn sealed_for(event: &Event) -> Option<Person> {
+    event.personal().map(|(person, _)| person)
+}
+
+fn belongs_to(id: EventId, event_type: &str) -> Vec<u8> {
+    [id.0.as_bytes(), event_type.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::address::EmailAddress;
+    use domain::event::ProfessionalAdded;
+    use domain::ids::{AccountId, ProfessionalId};
+    use domain::name::PersonName;
+    use domain::personal::ProfessionalDetails;
+    use domain::words::Language;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    fn added() -> Recorded {
+        let details = ProfessionalDetails {
+            name: PersonName::parse("Robin Rivers").unwrap(),
+            address: EmailAddress::parse("robin@harbour.example").unwrap(),
+        };
+        Recorded {
+            position: 7,
+            id: EventId(Uuid::from_u128(1)),
+            recorded_at: Timestamp(5),
+            actor: Actor::Cli("root".into()),
+            request: Request { id: Uuid::from_u128(2), key: None, body: None },
+            event: ProfessionalAdded {
+                account: AccountId(Uuid::from_u128(3)),
+                professional: ProfessionalId(Uuid::from_u128(4)),
+                language: Language::English,
+                details: Some(details),
+            }
+            .into(),
+        }
+    }
+
+    #[test]
+    fn t68_the_envelope_shows_nothing_personal_and_opens_only_with_the_persons_key() {
+        let (recorded, key) = (added(), Secret::new([1; 32]));
+        let text = write(&recorded, Some(&key));
+        assert!(!text.contains("Robin") && !text.contains("harbour"), "{text}");
+        assert_eq!(person(&text), Some(Uuid::from_u128(4)));
+        assert_eq!(read(7, &text, |_| Some(key)).unwrap(), recorded);
+        let Event::ProfessionalAdded(erased) = read(7, &text, |_| None).unwrap().event else { panic!() };
+        assert_eq!(erased.details, None);
+    }
+
+    #[test]
+    fn t76_an_unknown_type_or_version_is_an_error_that_names_it() {
+        let text = write(&added(), None);
+        for changed in [text.replace("ProfessionalAdded", "ProfessionalPromoted"), text.replace("\"v\":1", "\"v\":2")] {
+            let error = read(7, &changed, |_| None).unwrap_err();
+            assert!(matches!(error, UnreadableEvent::UnknownType { position: 7, .. }), "{error}");
+        }
+        assert!(matches!(read(7, "{}", |_| None), Err(UnreadableEvent::Malformed { .. })));
+    }
+}

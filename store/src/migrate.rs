@@ -1,0 +1,69 @@
+//! The schema of the log and the working state. Views have none: they are made anew.
+
+use std::str::FromStr;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{AnyPool, Executor as _};
+
+use crate::store::{Location, OpenError};
+
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// What the service's own role may do on PostgreSQL: read the log, append through the functions, keep working state.
+const GRANTS: &str = "
+    grant select on log_head, event, event_tag, _sqlx_migrations to {role};
+    grant select, insert, delete on person_key to {role};
+    grant select, insert, update, delete on identity_look_up, api_key, session, flow, budget, lease to {role};
+    revoke all on function log_lock(), log_append from public;
+    grant execute on function log_lock(), log_append to {role};
+    grant usage, create on schema views to {role};
+";
+
+/// Brings the database's schema to that of this release. On PostgreSQL it runs as the owner; `service_role`, if given,
+/// then gets what the service needs and no more, and a schema of its own for the views.
+///
+/// # Errors
+/// The database cannot be reached, or a migration fails.
+pub async fn migrate(location: &Location, service_role: Option<&str>) -> Result<(), OpenError> {
+    match location {
+        Location::Postgres(url) => {
+            let options = sqlx::postgres::PgConnectOptions::from_str(url.reveal())?;
+            let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+            POSTGRES.run(&pool).await?;
+            pool.execute(sqlx::raw_sql("create schema if not exists views")).await?;
+            if let Some(role) = service_role {
+                let role = format!("\"{}\"", role.replace('"', "\"\""));
+                pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(GRANTS.replace("{role}", &role)))).await?;
+            }
+            pool.close().await;
+        }
+        Location::Folder(folder) => {
+            let options = crate::store::sqlite_options(folder, "log.db");
+            let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+            SQLITE.run(&pool).await?;
+            pool.close().await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the schema is that of this release.
+pub(crate) async fn is_migrated(pool: &AnyPool, location: &Location) -> Result<bool, OpenError> {
+    let newest = match location {
+        Location::Postgres(_) => &POSTGRES,
+        Location::Folder(_) => &SQLITE,
+    }
+    .iter()
+    .map(|migration| migration.version)
+    .max();
+    let applied: Result<Option<i64>, _> =
+        sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(pool).await;
+    match applied {
+        Ok(applied) => Ok(applied == newest),
+        Err(sqlx::Error::Database(_)) => Ok(false), // there is no such table yet
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,149 @@
+//! Sealing: personal data under one person's key, and that key under a key of the configuration.
+//!
+//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): its 192-bit nonce may be random. A sealed text is base64 of nonce
+//! and ciphertext; what it belongs to is bound as associated data, so that parts cannot change places.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use uuid::Uuid;
+
+use crate::generations::Generations;
+use crate::random;
+use crate::secret::Secret;
+
+/// The length of every key, in bytes.
+pub const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+/// Opened keys kept in memory: enough for the people of a busy hour.
+const KEYS_IN_MEMORY_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("invariant: the constant is not zero");
+
+/// One person's key.
+pub type PersonKey = Secret<[u8; KEY_BYTES]>;
+
+/// A sealed text cannot be opened: another key, other associated data, or changed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed part cannot be opened with the keys at hand")]
+pub struct CannotOpen;
+
+/// A named key of the configuration.
+#[derive(Clone, Debug)]
+pub struct NamedKey {
+    /// Stands before what it wraps; letters, digits, `-` and `_`.
+    pub id: String,
+    /// The key.
+    pub key: Secret<[u8; KEY_BYTES]>,
+}
+
+/// Seals `plain` under `key`, bound to `belongs_to`.
+pub fn seal(key: &PersonKey, belongs_to: &[u8], plain: &[u8]) -> String {
+    let nonce: [u8; NONCE_BYTES] = random::bytes();
+    let sealed = XChaCha20Poly1305::new(key.reveal().into())
+        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: belongs_to })
+        .expect("invariant: a personal part is far below the cipher's limit of 256 GiB");
+    let mut bytes = Vec::with_capacity(NONCE_BYTES + sealed.len());
+    bytes.extend_from_slice(&nonce);
+    bytes.extend_from_slice(&sealed);
+    BASE64.encode(bytes)
+}
+
+/// Opens what [`seal`] made.
+///
+/// # Errors
+/// It was sealed under another key, for something else, or was changed.
+pub fn open(key: &PersonKey, belongs_to: &[u8], sealed: &str) -> Result<Vec<u8>, CannotOpen> {
+    let bytes = BASE64.decode(sealed).map_err(|_| CannotOpen)?;
+    let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(CannotOpen)?;
+    XChaCha20Poly1305::new(key.reveal().into())
+        .decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: belongs_to })
+        .map_err(|_| CannotOpen)
+}
+
+/// The configuration's sealing keys, and the persons' keys that were opened lately.
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: Vec<NamedKey>,
+    opened: Mutex<Generations<Uuid, PersonKey>>,
+}
+
+impl KeyRing {
+    /// A ring of sealing keys: the first wraps, all unwrap.
+    ///
+    /// # Panics
+    /// If there is no key at all; the configuration is checked before.
+    pub fn new(keys: Vec<NamedKey>) -> Self {
+        assert!(!keys.is_empty(), "invariant: the configuration has at least one sealing key");
+        Self { keys, opened: Mutex::new(Generations::new(KEYS_IN_MEMORY_MAX)) }
+    }
+
+    /// Makes a new person's key.
+    pub fn fresh(&self) -> PersonKey {
+        Secret::new(random::bytes())
+    }
+
+    /// Wraps a person's key for storage: `id:base64`.
+    pub fn wrap(&self, person: Uuid, key: &PersonKey) -> String {
+        let wrapping = &self.keys[0];
+        format!("{}:{}", wrapping.id, seal(&wrapping.key, person.as_bytes(), key.reveal()))
+    }
+
+    /// Unwraps a stored key.
+    ///
+    /// # Errors
+    /// Its wrapping key is not configured, or it was changed.
+    pub fn unwrap(&self, person: Uuid, wrapped: &str) -> Result<PersonKey, CannotOpen> {
+        let (id, sealed) = wrapped.split_once(':').ok_or(CannotOpen)?;
+        let wrapping = self.keys.iter().find(|key| key.id == id).ok_or(CannotOpen)?;
+        let key: [u8; KEY_BYTES] =
+            open(&wrapping.key, person.as_bytes(), sealed)?.try_into().map_err(|_| CannotOpen)?;
+        Ok(Secret::new(key))
+    }
+
+    /// The person's key, if it was used lately.
+    pub fn remembered(&self, person: Uuid) -> Option<PersonKey> {
+        self.lock().get(&person).cloned()
+    }
+
+    /// Keeps a person's key at hand.
+    pub fn remember(&self, person: Uuid, key: PersonKey) {
+        self.lock().insert(person, key);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<Uuid, PersonKey>> {
+        self.opened.lock().expect("invariant: nobody panics while holding the keys")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(id: &str, byte: u8) -> KeyRing {
+        KeyRing::new(vec![NamedKey { id: id.into(), key: Secret::new([byte; KEY_BYTES]) }])
+    }
+
+    #[test]
+    fn a_sealed_part_opens_only_where_it_belongs() {
+        let key = ring("a", 1).fresh();
+        let sealed = seal(&key, b"event 1", b"robin");
+        assert_eq!(open(&key, b"event 1", &sealed).unwrap(), b"robin");
+        assert_eq!(open(&key, b"event 2", &sealed), Err(CannotOpen));
+        assert_eq!(open(&Secret::new([9; KEY_BYTES]), b"event 1", &sealed), Err(CannotOpen));
+        assert_eq!(open(&key, b"event 1", "AAAA"), Err(CannotOpen));
+    }
+
+    #[test]
+    fn a_wrapped_key_belongs_to_one_person_and_one_wrapping_key() {
+        let (ring_a, person) = (ring("a", 1), Uuid::from_u128(1));
+        let key = ring_a.fresh();
+        let wrapped = ring_a.wrap(person, &key);
+        assert_eq!(ring_a.unwrap(person, &wrapped).unwrap().reveal(), key.reveal());
+        assert!(ring_a.unwrap(Uuid::from_u128(2), &wrapped).is_err());
+        assert!(ring("b", 1).unwrap(person, &wrapped).is_err());
+        assert!(ring("a", 2).unwrap(person, &wrapped).is_err());
+    }
+}

@@ -1,0 +1,422 @@
+//! The log as the rest of the house sees it: execute a command, ask what it would do, read events.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::caller::{Caller, Request};
+use domain::command::Command;
+use domain::decide::Known;
+use domain::event::{Event, Position, Recorded};
+use domain::refusal::Refusal;
+use domain::tag::{Subject, TagKey};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::appender::{Appender, Purpose, Queued, is_about};
+use crate::clock::Clock;
+use crate::durability::Weakness;
+use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SqliteEngine};
+use crate::envelope::{self, UnreadableEvent};
+use crate::memory::{Memory, Remembered};
+use crate::seal::{KeyRing, NamedKey, PersonKey};
+use crate::secret::Secret;
+
+/// Commands that may wait for the appender; past it callers are told to come back.
+const QUEUE_MAX: usize = 1_024;
+/// Connections for reading the log and for working state.
+const CONNECTIONS_MAX: u32 = 16;
+/// How long a reader waits for a connection before it is told to come back.
+const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// How often the durability settings are read again (T56).
+const DURABILITY_CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Values bound in one statement; SQLite allows 32,766 and old ones 999.
+const BINDS_MAX: usize = 500;
+/// How long SQLite waits for another writer.
+const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// Where the log is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A PostgreSQL database, by its URL; the views are in it too.
+    Postgres(Secret<String>),
+    /// A folder with SQLite files: `log.db`, and `views.db` beside it.
+    Folder(PathBuf),
+}
+
+/// The log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be reached or read.
+    #[error("the database cannot be opened")]
+    Database(#[from] sqlx::Error),
+    /// Its schema is not that of this release.
+    #[error("the database is not migrated; run `vinculum migrate`")]
+    NotMigrated,
+    /// A migration failed.
+    #[error("the database cannot be migrated")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// An acknowledged event could be lost.
+    #[error("the database could lose what it acknowledged: {}", list(.0))]
+    NotDurable(Vec<Weakness>),
+}
+
+fn list(weaknesses: &[Weakness]) -> String {
+    weaknesses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A command was not executed, or nobody knows.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The decision was no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue is full.
+    #[error("too many commands are waiting")]
+    Busy,
+    /// The database does not answer, or not in time. The command may have been executed.
+    #[error("the log cannot be reached")]
+    Unavailable,
+    /// An acknowledged event could be lost, so none is accepted.
+    #[error("the database's durability settings are too weak to write")]
+    NotDurable,
+}
+
+/// A command was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// What was appended; nothing where the wish was true already.
+    pub events: Vec<Recorded>,
+    /// The position up to which a reader must have read to see it.
+    pub position: Position,
+    /// Whether the request had its effect before, and these are the events of then.
+    pub replayed: bool,
+}
+
+/// Events cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The database does not answer.
+    #[error("the log cannot be read")]
+    Database(#[from] sqlx::Error),
+    /// An event is not readable by this release.
+    #[error(transparent)]
+    Event(#[from] UnreadableEvent),
+}
+
+/// A handle on the log; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: AnyPool,
+    pub(crate) clock: Clock,
+    location: Location,
+    keys: Arc<KeyRing>,
+    memory: Arc<Mutex<Memory>>,
+    queue: mpsc::Sender<Queued>,
+    head: watch::Receiver<Position>,
+    is_durable: Arc<AtomicBool>,
+}
+
+impl Store {
+    /// Opens the log and starts its appender. The returned task ends once every clone of the store is dropped and the
+    /// queue is worked off: wait for it before the process ends.
+    ///
+    /// # Errors
+    /// The database cannot be reached, is not migrated, or its durability settings are weak.
+    pub async fn open(
+        location: Location,
+        sealing_keys: Vec<NamedKey>,
+        clock: Clock,
+    ) -> Result<(Self, JoinHandle<()>), OpenError> {
+        let mut engine = engine(&location)?;
+        let weaknesses = engine.weaknesses().await?;
+        if !weaknesses.is_empty() {
+            return Err(OpenError::NotDurable(weaknesses));
+        }
+        let pool = pool(&location, CONNECTIONS_MAX).await?;
+        if !crate::migrate::is_migrated(&pool, &location).await? {
+            return Err(OpenError::NotMigrated);
+        }
+        let head_now = select_head(&pool).await?;
+        let (head_sender, head) = watch::channel(head_now);
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let keys = Arc::new(KeyRing::new(sealing_keys));
+        let memory = Arc::new(Mutex::new(Memory::new()));
+        let is_durable = Arc::new(AtomicBool::new(true));
+        let appender = Appender {
+            engine,
+            queue: waiting,
+            memory: Arc::clone(&memory),
+            keys: Arc::clone(&keys),
+            clock: clock.clone(),
+            head: head_sender,
+        };
+        let task = tokio::spawn(appender.run());
+        tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
+        Ok((Self { pool, clock, location, keys, memory, queue, head, is_durable }, task))
+    }
+
+    /// Executes a command: decides it on the newest state, appends its events, and returns once they are durable.
+    ///
+    /// # Errors
+    /// The command is refused, or cannot be executed now.
+    pub async fn execute(&self, command: Command, caller: Caller, request: Request) -> Result<Executed, ExecuteError> {
+        if !self.is_durable.load(Ordering::Relaxed) {
+            return Err(ExecuteError::NotDurable);
+        }
+        self.send(command, caller, request, Purpose::Execute).await
+    }
+
+    /// Asks what a command would do now, by the very decision that executing it makes; appends nothing.
+    ///
+    /// # Errors
+    /// The command would be refused, or cannot be decided now.
+    pub async fn ask(&self, command: Command, caller: Caller, request: Request) -> Result<Vec<Event>, ExecuteError> {
+        let executed = self.send(command, caller, request, Purpose::Ask).await?;
+        Ok(executed.events.into_iter().map(|recorded| recorded.event).collect())
+    }
+
+    async fn send(
+        &self,
+        command: Command,
+        caller: Caller,
+        request: Request,
+        purpose: Purpose,
+    ) -> Result<Executed, ExecuteError> {
+        let name = command.name();
+        let unavailable = |error: ReadError| {
+            tracing::error!(error = &error as &dyn std::error::Error, command = name, "the log could not be read");
+            ExecuteError::Unavailable
+        };
+        let loaded = self.load_boundary(&command).await.map_err(unavailable)?;
+        let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
+        let (answer, answered) = oneshot::channel();
+        let queued = Queued { command, caller, request, purpose, loaded, person_key, fresh_key, answer };
+        self.queue.try_send(queued).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ExecuteError::Unavailable,
+        })?;
+        answered.await.unwrap_or(Err(ExecuteError::Unavailable))
+    }
+
+    /// Loads the subjects of a command's boundary that are not in memory.
+    async fn load_boundary(&self, command: &Command) -> Result<Vec<(Subject, Remembered)>, ReadError> {
+        let fresh = command.fresh_subject();
+        let mut loaded = Vec::new();
+        for read in command.boundary() {
+            if fresh.as_ref() == Some(&read.subject) {
+                let nothing = Remembered::loaded(Known::nothing(&read.subject), 0);
+                loaded.push((read.subject, nothing));
+            } else if !self.memory.lock().expect("invariant: nobody panics while holding it").contains(&read.subject) {
+                let head = select_head(&self.pool).await?;
+                let events = self.events_about(&read.subject).await?;
+                let seen = events.last().map_or(head, |event| head.max(event.position));
+                let mut known = Known::nothing(&read.subject);
+                events.iter().for_each(|event| known.evolve(event));
+                loaded.push((read.subject, Remembered::loaded(known, seen)));
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// The key of the person for whom the command seals something, and its wrapped form if the person is new.
+    #[expect(clippy::type_complexity, reason = "two optional pairs, named where they are taken apart")]
+    async fn person_key(
+        &self,
+        command: &Command,
+    ) -> Result<(Option<(Uuid, PersonKey)>, Option<(Uuid, String)>), ReadError> {
+        if let Some(person) = command.fresh_person() {
+            let key = self.keys.fresh();
+            let wrapped = self.keys.wrap(person.id(), &key);
+            return Ok((Some((person.id(), key)), Some((person.id(), wrapped))));
+        }
+        let Some(person) = command.known_person() else { return Ok((None, None)) };
+        self.open_keys(vec![person.id()]).await?;
+        Ok((self.keys.remembered(person.id()).map(|key| (person.id(), key)), None))
+    }
+
+    /// Reads at most `limit` events after a position, in order.
+    ///
+    /// # Errors
+    /// The log cannot be read, or an event in it is not readable by this release.
+    pub async fn page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
+        let rows: Vec<(Position, String)> = sqlx::query_as(
+            "select position, envelope from event where position > $1 order by position limit $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        self.open_rows(rows).await
+    }
+
+    /// Reads every event about a subject, in order.
+    ///
+    /// # Errors
+    /// The log cannot be read, or an event in it is not readable by this release.
+    pub async fn events_about(&self, subject: &Subject) -> Result<Vec<Recorded>, ReadError> {
+        let rows: Vec<(Position, String)> = sqlx::query_as(SELECT_SUBJECT)
+            .bind(TagKey::first(subject).0)
+            .bind(TagKey::last(subject).0)
+            .bind(0_i64)
+            .fetch_all(&self.pool)
+            .await?;
+        let events = self.open_rows(rows).await?;
+        Ok(events.into_iter().filter(|event| is_about(event, subject)).collect())
+    }
+
+    /// Reads the newest position.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn head(&self) -> Result<Position, ReadError> {
+        Ok(select_head(&self.pool).await?)
+    }
+
+    /// Follows the newest position that this node has appended; other nodes' appends do not show here.
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.head.clone()
+    }
+
+    /// Where the log is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The clock that commands are decided by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Reads the envelopes of stored rows, with the keys of their persons.
+    async fn open_rows(&self, rows: Vec<(Position, String)>) -> Result<Vec<Recorded>, ReadError> {
+        let persons = rows.iter().filter_map(|(_, envelope)| envelope::person(envelope)).collect();
+        self.open_keys(persons).await?;
+        rows.iter()
+            .map(|(position, envelope)| envelope::read(*position, envelope, |person| self.keys.remembered(person)))
+            .collect::<Result<_, _>>()
+            .map_err(ReadError::Event)
+    }
+
+    /// Brings the keys of these persons into memory, as far as they still exist.
+    async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<(), ReadError> {
+        persons.sort_unstable();
+        persons.dedup();
+        persons.retain(|person| self.keys.remembered(*person).is_none());
+        for chunk in persons.chunks(BINDS_MAX) {
+            let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
+            let sql = format!("select person, wrapped from person_key where person in ({})", places.join(", "));
+            let query = chunk.iter().fold(sqlx::query_as(sqlx::AssertSqlSafe(sql)), |query, person| {
+                query.bind(person.to_string())
+            });
+            for (person, wrapped) in crate::engine::parse_keys(query.fetch_all(&self.pool).await?) {
+                match self.keys.unwrap(person, &wrapped) {
+                    Ok(key) => self.keys.remember(person, key),
+                    Err(error) => tracing::error!(%error, person.id = %person, "a person's key cannot be unwrapped"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn select_head(pool: &AnyPool) -> Result<Position, sqlx::Error> {
+    sqlx::query_scalar("select position from log_head").fetch_one(pool).await
+}
+
+fn engine(location: &Location) -> Result<Box<dyn Engine>, OpenError> {
+    Ok(match location {
+        Location::Postgres(url) => Box::new(PostgresEngine::new(PgConnectOptions::from_str(url.reveal())?)),
+        Location::Folder(folder) => Box::new(SqliteEngine::new(sqlite_options(folder, "log.db"))),
+    })
+}
+
+/// How every connection to a SQLite file of ours is set up.
+pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(folder.join(file))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_BUSY_WAIT)
+}
+
+/// Opens a pool on the log's database.
+pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
+    match location {
+        Location::Postgres(url) => open_pool(url.reveal(), connections_max, None).await,
+        Location::Folder(folder) => sqlite_pool(folder, "log.db", connections_max, "full").await,
+    }
+}
+
+/// Opens a pool on the views' database: the log's own on PostgreSQL, a file of its own on SQLite.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn views_pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
+    match location {
+        // Views may commit without waiting for the disk: a crash loses rows and checkpoint together.
+        Location::Postgres(url) => open_pool(url.reveal(), connections_max, Some("set synchronous_commit = off; set search_path = views, public")).await,
+        Location::Folder(folder) => sqlite_pool(folder, "views.db", connections_max, "normal").await,
+    }
+}
+
+async fn sqlite_pool(
+    folder: &std::path::Path,
+    file: &str,
+    connections_max: u32,
+    synchronous: &str,
+) -> Result<AnyPool, OpenError> {
+    // The first connection makes the file and switches it to WAL.
+    sqlx::Connection::close(sqlite_options(folder, file).connect().await?).await?;
+    let url = format!("sqlite://{}", folder.join(file).display());
+    let busy_ms = SQLITE_BUSY_WAIT.as_millis();
+    let set_up: &'static str =
+        format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}").leak(); // once for each pool
+    open_pool(&url, connections_max, Some(set_up)).await
+}
+
+async fn open_pool(url: &str, connections_max: u32, set_up: Option<&'static str>) -> Result<AnyPool, OpenError> {
+    sqlx::any::install_default_drivers();
+    let options = AnyConnectOptions::from_str(url)?.log_statements(tracing::log::LevelFilter::Off);
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(CONNECTION_WAIT)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                match set_up {
+                    Some(sql) => connection.execute(sqlx::raw_sql(sql)).await.map(drop),
+                    None => Ok(()),
+                }
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// Reads the durability settings from time to time, as long as anybody uses the store.
+async fn watch_durability(location: Location, is_durable: std::sync::Weak<AtomicBool>) {
+    let mut every = tokio::time::interval(DURABILITY_CHECK_EVERY);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let Some(is_durable) = is_durable.upgrade() else { return };
+        let Ok(mut engine) = engine(&location) else { continue };
+        if let Ok(weaknesses) = engine.weaknesses().await {
+            if !weaknesses.is_empty() {
+                tracing::error!(settings = list(&weaknesses), "the database's durability settings are too weak to write");
+            }
+            is_durable.store(weaknesses.is_empty(), Ordering::Relaxed);
+        }
+        engine.give_up().await;
+    }
+}
