@@ -1,1 +1,29 @@
-//! projections.
+//! The views: what portals and people read. Disposable, rebuilt from the log at any time; they never refuse a command.
+//!
+//! One file each: table, row, `apply`, queries. Reading order: [`view`] says what a view is, the five views, then how
+//! they are kept ([`projector`]), made anew ([`rebuild`]) and asked ([`views`]).
+
+pub mod view;
+pub mod accounts;
+pub mod professionals;
+pub mod identities;
+pub mod invitations;
+pub mod mails;
+pub mod tables;
+pub mod projector;
+pub mod rebuild;
+pub mod views;
+
+pub use projector::Projector;
+pub use views::{Reader, Views};
+
+use view::Definition;
+
+/// Every view. Add a new one here.
+pub const ALL: &[Definition] = &[
+    Definition::of::<accounts::Accounts>(),
+    Definition::of::<professionals::Professionals>(),
+    Definition::of::<identities::Identities>(),
+    Definition::of::<invitations::Invitations>(),
+    Definition::of::<mails::Mails>(),
+];

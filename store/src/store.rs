@@ -124,6 +124,12 @@ pub struct Store {
     is_durable: Arc<AtomicBool>,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens the log and starts its appender. The returned task ends once every clone of the store is dropped and the
     /// queue is worked off: wait for it before the process ends.

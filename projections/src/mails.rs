@@ -1,0 +1,131 @@
+//! Mail to-dos: one row for each mail that a worker must act on. Its outcome removes the row.
+
+use domain::event::{Event, Recorded};
+use domain::ids::{AccountId, FlowId, InvitationId, MailId, ProfessionalId};
+use domain::mail::CLAIM_LIFETIME;
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::view::{Column, Value, View};
+use crate::views::{QueryError, Views};
+
+/// The view of mails that wait, by mail id.
+#[derive(Debug)]
+pub struct Mails;
+
+/// What a mail carries; secrets are derived when it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// The newest link of the invitation.
+    Link,
+    /// A mailbox code.
+    Code {
+        /// The browser's passage that asked.
+        flow: FlowId,
+        /// Which request of it.
+        number: u32,
+        /// The key that the code is derived with.
+        code_key: String,
+    },
+}
+
+/// One mail that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailRow {
+    /// Its id.
+    pub id: MailId,
+    /// The account.
+    pub account: AccountId,
+    /// To whom.
+    pub professional: ProfessionalId,
+    /// About which invitation.
+    pub invitation: InvitationId,
+    /// About which generation.
+    pub generation: u32,
+    /// What it carries.
+    pub content: Content,
+    /// When the next attempt is due; while one is under way, when it counts as dead.
+    pub due_at: Timestamp,
+}
+
+impl View for Mails {
+    const NAME: &'static str = "mails";
+    const VERSION: i64 = 1;
+    const COLUMNS: &'static [Column] = &[Column::Number("due_at")];
+    type Row = MailRow;
+
+    fn keys(recorded: &Recorded) -> Vec<String> {
+        let mail = match &recorded.event {
+            Event::InvitationIssued(e) => e.mail,
+            Event::LatestLinkRequested(e) => e.mail,
+            Event::MailboxCodeIssued(e) => e.mail,
+            Event::MailAttempted(e) => e.mail,
+            Event::MailSent(e) => e.mail,
+            Event::MailRefused(e) => e.mail,
+            Event::MailDeferred(e) => e.mail,
+            Event::MailOutcomeUnknown(e) => e.mail,
+            Event::MailParked(e) => e.mail,
+            Event::MailCancelled(e) => e.mail,
+            _ => return vec![],
+        };
+        vec![mail.to_string()]
+    }
+
+    fn apply(_: &str, row: Option<MailRow>, recorded: &Recorded) -> Option<MailRow> {
+        let at = recorded.recorded_at;
+        match &recorded.event {
+            Event::InvitationIssued(e) => Some(MailRow {
+                id: e.mail,
+                account: e.account,
+                professional: e.professional,
+                invitation: e.invitation,
+                generation: e.generation,
+                content: Content::Link,
+                due_at: at,
+            }),
+            Event::LatestLinkRequested(e) => row.or(Some(MailRow {
+                id: e.mail,
+                account: e.account,
+                professional: e.professional,
+                invitation: e.invitation,
+                generation: e.generation,
+                content: Content::Link,
+                due_at: at,
+            })),
+            Event::MailboxCodeIssued(e) => Some(MailRow {
+                id: e.mail,
+                account: e.account,
+                professional: e.professional,
+                invitation: e.invitation,
+                generation: e.generation,
+                content: Content::Code { flow: e.flow, number: e.number, code_key: e.code_key.clone() },
+                due_at: at,
+            }),
+            Event::MailAttempted(_) => row.map(|row| MailRow { due_at: at + CLAIM_LIFETIME, ..row }),
+            Event::MailDeferred(e) => row.map(|row| MailRow { due_at: e.retry_at, ..row }),
+            Event::MailOutcomeUnknown(e) => row.map(|row| MailRow { due_at: e.retry_at, ..row }),
+            Event::MailSent(_) | Event::MailRefused(_) | Event::MailParked(_) | Event::MailCancelled(_) => None,
+            _ => row,
+        }
+    }
+
+    fn columns(row: &MailRow) -> Vec<Value> {
+        vec![Value::Number(Some(row.due_at.0))]
+    }
+}
+
+impl Views {
+    /// Lists mails that are due, the longest waiting first.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn due_mails(&self, now: Timestamp, limit: usize) -> Result<Vec<MailRow>, QueryError> {
+        self.list(
+            "select m.body from mails m where m.due_at <= cast($1 as bigint) order by m.due_at, m.key limit $2",
+            &[&now.0.to_string()],
+            limit,
+        )
+        .await
+    }
+}

@@ -1,0 +1,132 @@
+//! Making a view anew from the log, beside the live one and with no writer stopped.
+
+use domain::event::Position;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
+use store::Store;
+use store::store::views_pool;
+
+use crate::ALL;
+use crate::tables::{self, Generation, WriteError};
+use crate::view::Definition;
+
+/// Events in one page: one transaction.
+const PAGE: i64 = 5_000;
+
+/// A view cannot be made anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// There is no view of this name.
+    #[error("there is no view named {0}")]
+    UnknownView(String),
+    /// The database cannot be reached.
+    #[error(transparent)]
+    Open(#[from] store::OpenError),
+    /// The views cannot be written, or the log not read.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// How far a rebuild is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The position that was reached.
+    pub position: Position,
+    /// The position of the log when it was last looked at.
+    pub head: Position,
+}
+
+/// What came of a rebuild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The position at which the new view took the old one's place.
+    pub position: Position,
+    /// How many rows it has.
+    pub rows: i64,
+    /// Rows in which the old view of the same version differed at the same position; none if there was no such view.
+    pub differences: Option<i64>,
+}
+
+/// Makes a view anew: fills a new table from the log, then, in one transaction that holds the live checkpoint still,
+/// brings it to the live position, compares it with the live table and takes its place.
+///
+/// # Errors
+/// There is no such view, or the database does not answer.
+pub async fn rebuild(store: &Store, name: &str, progress: impl Fn(Progress)) -> Result<Rebuilt, RebuildError> {
+    let view = ALL.iter().find(|view| view.name == name).ok_or_else(|| RebuildError::UnknownView(name.into()))?;
+    let pool = views_pool(store.location(), 1).await?;
+    let mut connection = pool.acquire().await.map_err(WriteError::from)?;
+    let mut generation = tables::create(&mut connection, view).await?;
+    loop {
+        let head = store.head().await.map_err(WriteError::from)?;
+        let events = store.page(generation.position, PAGE).await.map_err(WriteError::from)?;
+        if events.is_empty() {
+            break;
+        }
+        let mut transaction = connection.begin().await.map_err(WriteError::from)?;
+        tables::apply(&mut transaction, &mut generation, &events).await?;
+        transaction.commit().await.map_err(WriteError::from)?;
+        progress(Progress { position: generation.position, head: head.max(generation.position) });
+    }
+    let rebuilt = take_place(store, view, &mut connection, generation).await?;
+    drop(connection);
+    pool.close().await;
+    Ok(rebuilt)
+}
+
+async fn take_place(
+    store: &Store,
+    view: &'static Definition,
+    connection: &mut AnyConnection,
+    mut generation: Generation,
+) -> Result<Rebuilt, WriteError> {
+    let mut transaction = connection.begin().await?;
+    // Touching the checkpoints holds the live projector still until the switch is committed.
+    sqlx::query("update view_checkpoint set is_live = is_live where view = $1")
+        .bind(view.name)
+        .execute(&mut *transaction)
+        .await?;
+    let live = tables::live(&mut transaction).await?.into_iter().flatten().find(|live| live.view.name == view.name);
+    let differences = match live {
+        Some(mut live) => {
+            bring_to(store, &mut transaction, &mut generation, live.position).await?;
+            bring_to(store, &mut transaction, &mut live, generation.position).await?;
+            Some(differences(&mut transaction, view, &live.table(), &generation.table()).await?)
+        }
+        None => None,
+    };
+    let count = format!("select count(*) from {}", generation.table());
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *transaction).await?;
+    tables::switch_to(&mut transaction, generation).await?;
+    transaction.commit().await?;
+    Ok(Rebuilt { position: generation.position, rows, differences })
+}
+
+/// Applies what a generation lacks up to a position.
+async fn bring_to(
+    store: &Store,
+    connection: &mut AnyConnection,
+    generation: &mut Generation,
+    position: Position,
+) -> Result<(), WriteError> {
+    while generation.position < position {
+        let events = store.page(generation.position, PAGE.min(position - generation.position)).await?;
+        tables::apply(connection, generation, &events).await?;
+    }
+    Ok(())
+}
+
+/// Counts rows that stand, with all columns, in one table and not in the other.
+async fn differences(
+    connection: &mut AnyConnection,
+    view: &Definition,
+    one: &str,
+    other: &str,
+) -> Result<i64, sqlx::Error> {
+    let columns: Vec<&str> = ["key"].into_iter().chain(view.columns.iter().map(|c| c.name())).chain(["body"]).collect();
+    let columns = columns.join(", ");
+    let sql = format!(
+        "select count(*) from (select * from (select {columns} from {one} except select {columns} from {other}) as a \
+         union all select * from (select {columns} from {other} except select {columns} from {one}) as b) as d"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
+}

@@ -1,0 +1,223 @@
+//! The tables of the views. Each generation of a view is a table of its own; the view's name stands for the live one,
+//! so that a new one can be made beside it and take its place in one transaction.
+
+use std::collections::HashMap;
+
+use domain::event::{Position, Recorded};
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::ALL;
+use crate::view::{Change, Column, Definition, UnreadableRow, Value};
+
+/// Values bound in one statement; old SQLite allows 999.
+const BINDS_MAX: usize = 900;
+
+/// The views cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The database does not answer or refuses.
+    #[error("the views cannot be written")]
+    Database(#[from] sqlx::Error),
+    /// A row is not what this release wrote.
+    #[error(transparent)]
+    Row(#[from] UnreadableRow),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] store::ReadError),
+    /// Another projector has applied the page.
+    #[error("another projector was faster")]
+    Overtaken,
+}
+
+/// One generation of a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation {
+    pub view: &'static Definition,
+    pub number: i64,
+    /// Up to where it has followed the log.
+    pub position: Position,
+}
+
+impl Generation {
+    pub fn table(&self) -> String {
+        format!("{}_{}", self.view.name, self.number)
+    }
+}
+
+const CHECKPOINTS: &str = "create table if not exists view_checkpoint (
+    view text not null, generation bigint not null, version bigint not null, position bigint not null,
+    is_live bigint not null, primary key (view, generation))";
+
+/// Makes the table of checkpoints if there is none.
+pub(crate) async fn set_up(connection: &mut AnyConnection) -> Result<(), WriteError> {
+    sqlx::raw_sql(CHECKPOINTS).execute(connection).await?;
+    Ok(())
+}
+
+/// The live generation of every view; none where there is none of this release's version.
+pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<Option<Generation>>, WriteError> {
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("select view, generation, version, position from view_checkpoint where is_live = 1 order by view")
+            .fetch_all(connection)
+            .await?;
+    Ok(ALL
+        .iter()
+        .map(|view| {
+            let row = rows.iter().find(|(name, _, version, _)| name == view.name && *version == view.version);
+            row.map(|(_, number, _, position)| Generation { view, number: *number, position: *position })
+        })
+        .collect())
+}
+
+/// Makes the empty table of a view's next generation.
+pub(crate) async fn create(connection: &mut AnyConnection, view: &'static Definition) -> Result<Generation, WriteError> {
+    let newest: Option<i64> = sqlx::query_scalar("select max(generation) from view_checkpoint where view = $1")
+        .bind(view.name)
+        .fetch_one(&mut *connection)
+        .await?;
+    let generation = Generation { view, number: newest.unwrap_or(0) + 1, position: 0 };
+    let table = generation.table();
+    let columns: String = view
+        .columns
+        .iter()
+        .map(|column| match column {
+            Column::Text(name) => format!("{name} text, "),
+            Column::Number(name) => format!("{name} bigint, "),
+        })
+        .collect();
+    run(connection, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
+    for column in view.columns {
+        let name = column.name();
+        run(connection, format!("create index {table}_{name} on {table} ({name})")).await?;
+    }
+    sqlx::query("insert into view_checkpoint (view, generation, version, position, is_live) values ($1, $2, $3, 0, 0)")
+        .bind(view.name)
+        .bind(generation.number)
+        .bind(view.version)
+        .execute(connection)
+        .await?;
+    Ok(generation)
+}
+
+/// Lets the view's name stand for a generation, and drops the others.
+pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Generation) -> Result<(), WriteError> {
+    let (name, table) = (generation.view.name, generation.table());
+    run(connection, format!("drop view if exists {name}")).await?;
+    run(connection, format!("create view {name} as select * from {table}")).await?;
+    let others: Vec<i64> =
+        sqlx::query_scalar("select generation from view_checkpoint where view = $1 and generation <> $2 order by 1")
+            .bind(name)
+            .bind(generation.number)
+            .fetch_all(&mut *connection)
+            .await?;
+    for number in others {
+        run(connection, format!("drop table if exists {name}_{number}")).await?;
+    }
+    sqlx::query("delete from view_checkpoint where view = $1 and generation <> $2")
+        .bind(name)
+        .bind(generation.number)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("update view_checkpoint set is_live = 1 where view = $1 and generation = $2")
+        .bind(name)
+        .bind(generation.number)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Applies events to one generation and moves its checkpoint, inside the caller's transaction.
+///
+/// Invariant: the checkpoint moves only from where this projector saw it, so each event is applied exactly once even
+/// with two projectors.
+pub(crate) async fn apply(
+    connection: &mut AnyConnection,
+    generation: &mut Generation,
+    events: &[Recorded],
+) -> Result<(), WriteError> {
+    let Some(last) = events.last() else { return Ok(()) };
+    let moved = sqlx::query(
+        "update view_checkpoint set position = $1 where view = $2 and generation = $3 and position = $4",
+    )
+    .bind(last.position)
+    .bind(generation.view.name)
+    .bind(generation.number)
+    .bind(generation.position)
+    .execute(&mut *connection)
+    .await?;
+    if moved.rows_affected() != 1 {
+        return Err(WriteError::Overtaken);
+    }
+    let keys = (generation.view.keys)(events);
+    let bodies = read_bodies(connection, generation, &keys).await?;
+    let changes = (generation.view.fold)(bodies, events)?;
+    write(connection, generation, changes).await?;
+    generation.position = last.position;
+    Ok(())
+}
+
+async fn read_bodies(
+    connection: &mut AnyConnection,
+    generation: &Generation,
+    keys: &[String],
+) -> Result<HashMap<String, String>, WriteError> {
+    let mut bodies = HashMap::with_capacity(keys.len());
+    for chunk in keys.chunks(BINDS_MAX) {
+        let sql = format!("select key, body from {} where key in ({})", generation.table(), places(1, chunk.len()));
+        let query = chunk.iter().fold(sqlx::query_as(AssertSqlSafe(sql)), |query, key| query.bind(key));
+        let rows: Vec<(String, String)> = query.fetch_all(&mut *connection).await?;
+        bodies.extend(rows);
+    }
+    Ok(bodies)
+}
+
+async fn write(connection: &mut AnyConnection, generation: &Generation, changes: Vec<Change>) -> Result<(), WriteError> {
+    let (mut rows, mut gone) = (Vec::new(), Vec::new());
+    for (key, row) in changes {
+        match row {
+            Some((columns, body)) => rows.push((key, columns, body)),
+            None => gone.push(key),
+        }
+    }
+    let table = generation.table();
+    for chunk in gone.chunks(BINDS_MAX) {
+        let sql = format!("delete from {table} where key in ({})", places(1, chunk.len()));
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(key));
+        query.execute(&mut *connection).await?;
+    }
+    let names: Vec<&str> = generation.view.columns.iter().map(|column| column.name()).chain(["body"]).collect();
+    let width = names.len() + 1;
+    let sets: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    for chunk in rows.chunks(BINDS_MAX / width) {
+        let values: Vec<String> = (0..chunk.len()).map(|row| format!("({})", places(row * width + 1, width))).collect();
+        let sql = format!(
+            "insert into {table} (key, {}) values {} on conflict (key) do update set {}",
+            names.join(", "),
+            values.join(", "),
+            sets.join(", ")
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (key, columns, body) in chunk {
+            query = query.bind(key);
+            for value in columns {
+                query = match value {
+                    Value::Text(text) => query.bind(text.as_deref()),
+                    Value::Number(number) => query.bind(*number),
+                };
+            }
+            query = query.bind(body);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// `$first, $first+1, …`
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) async fn run(connection: &mut AnyConnection, sql: String) -> Result<(), WriteError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
