@@ -1,1 +1,5 @@
+//! Vinculum.
+
+mod dev;
+
 fn main() {}

@@ -243,9 +243,8 @@ mod tests {
         let (account, professional) = (AccountId(uuid::Uuid::from_u128(1)), ProfessionalId(uuid::Uuid::from_u128(2)));
         let mut standing = Standing::default();
         assert_eq!(standing.check(), Ok(()));
-        standing.evolve(
-            &ProfessionalAdded { account, professional, language: Language::English, details: None }.into(),
-        );
+        standing
+            .evolve(&ProfessionalAdded { account, professional, language: Language::English, details: None }.into());
         assert_eq!(standing.check().unwrap_err().code(), "last_administrator");
         standing.evolve(&RoleGiven { account, professional, role: Role::Administrator, from: None }.into());
         for role in Role::MANDATORY {

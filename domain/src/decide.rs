@@ -20,8 +20,6 @@ pub enum State {
     Identity(bool),
     /// Of a customer number: the account that it opened.
     CustomerNumber(Option<AccountId>),
-    /// Of a request: its events.
-    Request(Vec<Recorded>),
 }
 
 impl State {
@@ -30,8 +28,7 @@ impl State {
         match subject {
             Subject::Account(_) => Self::Account(Box::default()),
             Subject::Identity(_) => Self::Identity(false),
-            Subject::CustomerNumber(_) => Self::CustomerNumber(None),
-            Subject::Request(_) => Self::Request(Vec::new()),
+            Subject::CustomerNumber(_) | Subject::Request(_) => Self::CustomerNumber(None),
         }
     }
 
@@ -45,7 +42,6 @@ impl State {
                     *owner = Some(e.account);
                 }
             }
-            Self::Request(events) => events.push(recorded.clone()),
         }
     }
 }
@@ -159,7 +155,11 @@ fn decide_command(past: &Past<'_>, command: &Command, context: &Context) -> Resu
             Ok(vec![IdentityRegistered { identity, issuer, kind, details: Some(details.clone()) }.into()])
         }
         Command::AttemptMail { account, mail } => mail::attempt(past.account(*account), *account, *mail, now),
-        Command::RecordMailOutcome { account, professional: _, mail, attempt, outcome, jitter_permille } => {
+        Command::RecordMailOutcome { account, professional, mail, attempt, outcome, jitter_permille } => {
+            let found = past.account(*account).mails.get(mail);
+            if found.is_some_and(|found| found.professional != *professional) {
+                return Err(Refusal::MailNotWaiting); // else the answer would be sealed under another person's key
+            }
             mail::record(past.account(*account), *account, *mail, *attempt, outcome, *jitter_permille, now)
         }
     }

@@ -92,12 +92,6 @@ pub(crate) fn send(
     context: &Context,
 ) -> Result<Vec<Event>, Refusal> {
     let by = authority::manage_professional(account, &context.caller, SENDERS, professional)?;
-    let may_replace = match by {
-        Authority::Staff | Authority::Administrator => true,
-        Authority::Oneself => {
-            context.caller.signed_in_at.is_some_and(|signed_in_at| context.now - signed_in_at <= FRESH_SIGN_IN)
-        }
-    };
     let open = account
         .professional(professional)?
         .invitation
@@ -110,7 +104,21 @@ pub(crate) fn send(
     if open.is_none() && account.invitations.contains_key(&new.invitation) {
         return Err(Refusal::IdInUse);
     }
+    // Once issued with the right, an invitation keeps it: else the holder of the old identity could take it away.
+    let may_replace = open.is_some_and(|(_, invitation)| invitation.may_replace) || gives_right_to_replace(by, context);
     issue(account, Link { account: id, invitation, generation }, professional, new, may_replace, context.now)
+}
+
+/// R11: administrators and support give it, and the person itself shortly after a sign-in.
+fn gives_right_to_replace(by: Authority, context: &Context) -> bool {
+    match by {
+        Authority::Administrator => true,
+        Authority::Staff => context.caller.has_any(&[Scope::Support]),
+        // Either way round: a clock that was set back must not keep old sessions fresh.
+        Authority::Oneself => context.caller.signed_in_at.is_some_and(|signed_in_at| {
+            (context.now - signed_in_at).0.unsigned_abs() <= FRESH_SIGN_IN.0.unsigned_abs()
+        }),
+    }
 }
 
 /// R20: the event that issues a generation, if the account may invite now.
@@ -151,7 +159,11 @@ pub(crate) fn revoke(
         authority::manage(account, &context.caller, SENDERS)?;
         return Err(Refusal::UnknownInvitation);
     };
-    authority::manage_professional(account, &context.caller, SENDERS, found.professional)?;
+    let by = authority::manage_professional(account, &context.caller, SENDERS, found.professional)?;
+    if by == Authority::Oneself {
+        // Else the holder of an identity could keep the account from ever replacing it.
+        return Err(Refusal::NotAdministrator);
+    }
     match found.status {
         InvitationStatus::Revoked => Ok(vec![]),
         InvitationStatus::Accepted(_) => Err(Refusal::AlreadyUsed),
@@ -219,6 +231,9 @@ pub(crate) fn request_latest(
         InvitationStatus::Open => {}
     }
     let is_expired = found.expires_at <= now;
+    if !is_expired && !account.may_invite(now) {
+        return Err(Refusal::InvitationFrozen);
+    }
     if link.generation == found.generation && !is_expired {
         return Err(Refusal::LinkStillWorks);
     }
@@ -240,9 +255,6 @@ pub(crate) fn request_latest(
         let mail = MailId::derive(next.invitation, next.generation, "invitation", 1);
         events.push(request(next.generation, mail).into());
         return Ok(events);
-    }
-    if !account.may_invite(now) {
-        return Err(Refusal::InvitationFrozen);
     }
     let mail = MailId::derive(link.invitation, found.generation, "latest-link", number);
     Ok(vec![request(found.generation, mail).into()])

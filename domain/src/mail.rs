@@ -13,13 +13,13 @@ use crate::time::{Millis, Timestamp};
 
 /// How long a claimed attempt counts as under way; longer than the longest send a mailer allows.
 pub const CLAIM_LIFETIME: Millis = Millis::minutes(5);
-/// How long a mail may be deferred in all.
+/// How long a mail may be deferred in all, from its first deferral on: what waited while no worker ran is not to blame.
 pub const DEFERRED_MAX: Millis = Millis::hours(24);
 /// Unknown outcomes after which a mail is sent again; one more parks it.
 pub const UNKNOWN_RETRIES_MAX: u32 = 2;
 /// The wait after the first deferral; it doubles each time.
 pub const FIRST_RETRY_AFTER: Millis = Millis::seconds(30);
-/// The longest wait between two attempts.
+/// The longest wait between two attempts, before it is spread.
 pub const LONGEST_RETRY_AFTER: Millis = Millis::hours(1);
 /// The wait after an unknown outcome: the first copy may just be slow.
 pub const UNKNOWN_RETRY_AFTER: Millis = Millis::minutes(5);
@@ -76,10 +76,10 @@ pub struct Mail {
     pub generation: u32,
     /// What it carries.
     pub content: MailContent,
-    /// When it was first wanted.
-    pub wanted_at: Timestamp,
     /// When the next attempt is due.
     pub due_at: Timestamp,
+    /// When it was first deferred.
+    pub deferred_since: Option<Timestamp>,
     /// How many attempts were claimed.
     pub attempts: u32,
     /// How many outcomes were unknown.
@@ -96,8 +96,8 @@ pub(crate) fn evolve(mails: &mut HashMap<MailId, Mail>, recorded: &Recorded) {
         invitation,
         generation,
         content,
-        wanted_at: at,
         due_at: at,
+        deferred_since: None,
         attempts: 0,
         unknown: 0,
         claimed_at: None,
@@ -107,9 +107,9 @@ pub(crate) fn evolve(mails: &mut HashMap<MailId, Mail>, recorded: &Recorded) {
             mails.insert(e.mail, waiting(e.professional, e.invitation, e.generation, MailContent::Link));
         }
         Event::LatestLinkRequested(e) => {
-            mails.entry(e.mail).or_insert_with(|| {
-                waiting(e.professional, e.invitation, e.generation, MailContent::Link)
-            });
+            mails
+                .entry(e.mail)
+                .or_insert_with(|| waiting(e.professional, e.invitation, e.generation, MailContent::Link));
         }
         Event::MailboxCodeIssued(e) => {
             let content = MailContent::Code { expires_at: e.expires_at };
@@ -125,6 +125,7 @@ pub(crate) fn evolve(mails: &mut HashMap<MailId, Mail>, recorded: &Recorded) {
             if let Some(mail) = mails.get_mut(&e.mail) {
                 mail.claimed_at = None;
                 mail.due_at = e.retry_at;
+                mail.deferred_since.get_or_insert(at);
             }
         }
         Event::MailOutcomeUnknown(e) => {
@@ -182,8 +183,8 @@ pub(crate) fn record(
     let found = account.mails.get(&mail).ok_or(Refusal::MailNotWaiting)?;
     let at = EventOf { account: id, mail, found };
     let is_under_way = found.claimed_at.is_some() && attempt == found.attempts;
-    let was_sent = matches!(outcome, MailOutcome::Sent { .. });
-    if !is_under_way && !(was_sent && 0 < attempt && attempt <= found.attempts) {
+    let is_late_success = matches!(outcome, MailOutcome::Sent { .. }) && (1..=found.attempts).contains(&attempt);
+    if !is_under_way && !is_late_success {
         return Err(Refusal::MailNotWaiting);
     }
     Ok(match outcome {
@@ -192,7 +193,7 @@ pub(crate) fn record(
         MailOutcome::Deferred { code, reply } => {
             let retry_at = now + back_off(attempt, jitter_permille);
             let mut events = vec![at.deferred(*code, retry_at, reply)];
-            if retry_at >= found.wanted_at + DEFERRED_MAX {
+            if retry_at >= found.deferred_since.unwrap_or(now) + DEFERRED_MAX {
                 events.push(at.parked(ParkReason::DeferredTooLong));
             }
             events

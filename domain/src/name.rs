@@ -29,11 +29,11 @@ pub struct PersonName(String);
 impl PersonName {
     /// Reads a name as it was typed: NFC, cut at the edges, every run of spaces one space.
     ///
-    /// Something that a mail client would make a link of is refused: `@`, `//`, `\\`, `www.`, `mailto:`, `tel:` and their
-    /// like, a dotted quad, and a dot with something right before it and two letters right after it, as in `evil.com`.
-    /// A top-level domain has at least two letters, so initials pass (`A.B. Data`), and so does a dot before a space
-    /// (`St. Mary's`); `J.Smith` is to be written `J. Smith`. Full-width and other compatibility forms are read as what
-    /// they look like.
+    /// Something that a mail client would make a link of is refused: `@`, `//`, `\\`, `www.`, `mailto:`, `tel:` and
+    /// their like, a dotted quad, and a dot with something right before it and two letters right after it, as in
+    /// `evil.com`. A top-level domain has at least two letters, so initials pass (`A.B. Data`), and so does a dot
+    /// before a space (`St. Mary's`); `J.Smith` is to be written `J. Smith`. Full-width and other compatibility forms
+    /// are read as what they look like.
     ///
     /// # Errors
     /// Empty, too long, a hidden character (zero-width joiners and variation selectors included), or a link.
@@ -111,8 +111,8 @@ impl AccountName {
 
 open_text!(AccountName, NameError);
 
-/// The vendor's number of a customer: [`CUSTOMER_NUMBER_CHARS_MIN`] to [`CUSTOMER_NUMBER_CHARS_MAX`] characters of `A` to
-/// `Z`, `0` to `9` and `-`. Not personal.
+/// The vendor's number of a customer: [`CUSTOMER_NUMBER_CHARS_MIN`] to [`CUSTOMER_NUMBER_CHARS_MAX`] characters of
+/// `A` to `Z`, `0` to `9` and `-`. Not personal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CustomerNumber(String);
@@ -136,8 +136,8 @@ impl CustomerNumber {
 
 open_text!(CustomerNumber, CustomerNumberError);
 
-/// Why somebody did something, in their words: 1 to [`REASON_CHARS_MAX`] characters in NFC, one line. Links are allowed:
-/// it stands in histories, never in a mail.
+/// Why somebody did something, in their words: 1 to [`REASON_CHARS_MAX`] characters in NFC, one line. Links are
+/// allowed: it stands in histories, never in a mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -496,7 +496,7 @@ mod tests {
         assert!(serde_json::from_str::<Reason>(r#""a\u0000b""#).is_err());
     }
 
-    /// Asks the compiler whether a type has a trait: the constant beside the bound wins over the trait's, where it holds.
+    /// Asks the compiler whether a type has a trait: the constant beside a bound that holds wins over the trait's.
     struct Probe<T>(PhantomData<T>);
 
     trait Otherwise {

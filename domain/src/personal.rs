@@ -65,14 +65,8 @@ pub struct UnreadablePersonal;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stored<'a> {
-    Professional {
-        name: std::borrow::Cow<'a, str>,
-        address: std::borrow::Cow<'a, str>,
-    },
-    Identity {
-        name: Option<std::borrow::Cow<'a, str>>,
-        address: Option<std::borrow::Cow<'a, str>>,
-    },
+    Professional { name: std::borrow::Cow<'a, str>, address: std::borrow::Cow<'a, str> },
+    Identity { name: Option<std::borrow::Cow<'a, str>>, address: Option<std::borrow::Cow<'a, str>> },
     Reply(std::borrow::Cow<'a, str>),
 }
 
@@ -80,10 +74,9 @@ impl Personal {
     /// The bytes that are sealed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let stored = match self {
-            Self::Professional(details) => Stored::Professional {
-                name: details.name.as_str().into(),
-                address: details.address.as_str().into(),
-            },
+            Self::Professional(details) => {
+                Stored::Professional { name: details.name.as_str().into(), address: details.address.as_str().into() }
+            }
             Self::Identity(details) => Stored::Identity {
                 name: details.name.as_ref().map(|name| name.as_str().into()),
                 address: details.address.as_ref().map(|address| address.as_str().into()),

@@ -214,8 +214,8 @@ pub struct InvitationContext {
     pub professional: ProfessionalRow,
     /// To which account.
     pub account: AccountRow,
-    /// The name of the person who invited, if it was one of the account's own.
-    pub inviter: Option<String>,
+    /// Who invited, if it was one of the account's own people.
+    pub inviter: Option<ProfessionalRow>,
 }
 
 impl Views {
@@ -275,7 +275,7 @@ impl Views {
             invitation,
             professional,
             account,
-            inviter: inviter.and_then(|inviter| inviter.name),
+            inviter,
         }))
     }
 }

@@ -26,4 +26,18 @@ impl Store {
         .await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// How much of a budget is used in the window at hand.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn used_of_budget(&self, name: &str, window: Millis) -> Result<u32, ReadError> {
+        let now = self.clock.now().0;
+        let used: Option<i64> = sqlx::query_scalar("select used from budget where name = $1 and starts_at = $2")
+            .bind(name)
+            .bind(now - now.rem_euclid(window.0.max(1)))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(used.and_then(|used| u32::try_from(used).ok()).unwrap_or(0))
+    }
 }

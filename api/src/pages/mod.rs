@@ -1,0 +1,87 @@
+//! The hosted pages: what a person sees between the mail and the linked profile.
+//!
+//! GET shows, POST does. Each browser's passage is one server-side flow (`flow`); no form carries an id. The pages ask
+//! the very decision that the POST makes, so that what they show is what will happen.
+
+pub mod views;
+pub mod browser;
+pub mod flow;
+pub mod invitation;
+pub mod sign_in;
+pub mod profile;
+mod words;
+
+use askama::Template;
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::problem::Problem;
+use crate::state::Api;
+use views::{ErrorPage, Frame, ICON, STYLESHEET};
+
+/// Every page.
+pub fn router() -> Router<Api> {
+    Router::new()
+        .route("/i/{token}", get(invitation::open_link))
+        .route("/invitation", get(invitation::show))
+        .route("/invitation/sign-in", post(invitation::sign_in))
+        .route("/invitation/continue", post(invitation::continue_signed_in))
+        .route("/invitation/code", get(invitation::show_code).post(invitation::check_code))
+        .route("/invitation/code/again", post(invitation::send_code_again))
+        .route("/invitation/confirm", get(invitation::show_confirmation).post(invitation::confirm))
+        .route("/invitation/other-account", post(invitation::other_account))
+        .route("/invitation/latest", post(invitation::send_latest_link))
+        .route("/invitation/cancel", post(invitation::cancel))
+        .route("/invitation/linked", get(invitation::show_linked))
+        .route("/sign-in", get(sign_in::show).post(sign_in::begin))
+        .route("/sign-in/{issuer}/callback", get(sign_in::callback))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/profile", get(profile::show))
+        .route("/profile/history/{account}", get(profile::history))
+        .route("/assets/vinculum.css", get(|| async { asset("text/css; charset=utf-8", STYLESHEET) }))
+        .route("/assets/vinculum.svg", get(|| async { asset("image/svg+xml", ICON) }))
+}
+
+fn asset(content_type: &'static str, body: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
+}
+
+/// A page with a status.
+pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A problem as a page for people.
+#[derive(Debug)]
+pub struct PageProblem(Problem);
+
+impl<T: Into<Problem>> From<T> for PageProblem {
+    fn from(problem: T) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl IntoResponse for PageProblem {
+    fn into_response(self) -> Response {
+        let problem = self.0;
+        let template = ErrorPage {
+            frame: Frame::default(),
+            status: problem.status,
+            title: problem.title.trim_end_matches('.').to_string(),
+            sentence: "Nothing was changed.".into(),
+            next: words::next_steps(&problem.code),
+            links: vec![],
+            code: problem.code.clone(),
+            request_id: String::new(),
+        };
+        page(problem.status(), &template)
+    }
+}

@@ -1,0 +1,100 @@
+//! The JSON API under `/v1`: translate in, execute or query, translate out.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::event::Position;
+use serde::Serialize;
+use store::Executed;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::Problem;
+use crate::state::{Api, ViewsState};
+
+pub mod accounts;
+pub mod history;
+pub mod invitations;
+pub mod me;
+pub mod professionals;
+
+/// The router and the document are this one list.
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(me::read))
+        .routes(routes!(accounts::open))
+        .routes(routes!(accounts::read))
+        .routes(routes!(accounts::set_service_plan))
+        .routes(routes!(professionals::list, professionals::add))
+        .routes(routes!(professionals::read))
+        .routes(routes!(professionals::send_invitation))
+        .routes(routes!(invitations::list))
+        .routes(routes!(invitations::read))
+        .routes(routes!(invitations::revoke))
+        .routes(routes!(history::of_account))
+}
+
+/// What a command did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Done<T> {
+    /// What the command made or changed.
+    #[serde(flatten)]
+    pub result: T,
+    /// The position in the log at which it is visible.
+    #[schema(example = 42)]
+    pub position: Position,
+    /// False where the wish was true already, so that nothing was appended.
+    pub changed: bool,
+    /// True where this request had its effect before and is answered from the record.
+    pub replayed: bool,
+    /// `current`, or `behind` where the views do not show it yet; they will.
+    #[schema(example = "current")]
+    pub views: &'static str,
+}
+
+impl<T> Done<T> {
+    /// Puts the answer to a command together.
+    pub fn new(result: T, executed: &Executed, views: ViewsState) -> Self {
+        Self {
+            result,
+            position: executed.position,
+            changed: !executed.events.is_empty(),
+            replayed: executed.replayed,
+            views: views.as_str(),
+        }
+    }
+}
+
+/// A created resource: 201 with its place.
+pub fn created<T: Serialize>(location: &str, done: Done<T>) -> Response {
+    let mut response = (StatusCode::CREATED, Json(done)).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// A resource with its `ETag`: the position of the last event that changed it.
+pub fn with_etag<T: Serialize>(position: Position, resource: T) -> Response {
+    let mut response = Json(resource).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{position}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Reads an opaque cursor as the position or id that it stands for.
+pub(crate) fn read_cursor(cursor: Option<&str>) -> Result<String, Problem> {
+    use base64::Engine as _;
+    let invalid = || Problem::new(StatusCode::BAD_REQUEST, "cursor_invalid", "The cursor is not one of ours.");
+    let Some(cursor) = cursor else { return Ok(String::new()) };
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
+    String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+/// Writes an opaque cursor.
+pub(crate) fn write_cursor(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+}

@@ -1,0 +1,198 @@
+//! Accounts: open, read, set the service plan.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use domain::command::Command;
+use domain::event::{Event, ServicePlan};
+use domain::ids::AccountId;
+use domain::name::{AccountName, CustomerNumber};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use domain::words::{AccountKind, Scope};
+use projections::accounts::AccountRow;
+use serde::{Deserialize, Serialize};
+use store::random;
+use utoipa::ToSchema;
+
+use super::{Done, created, with_etag};
+use crate::asked::{Asked, Authenticated, InPath};
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Who may read every account.
+pub(crate) const READERS: &[Scope] = &[Scope::BackOffice, Scope::Support, Scope::Operator, Scope::Auditor];
+
+/// A service plan.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Its name, 1 to 80 characters.
+    #[schema(example = "Enhancement Plan")]
+    pub name: String,
+    /// Its first moment (RFC 3339).
+    #[schema(example = "2026-01-01T00:00:00Z", format = DateTime)]
+    pub starts_at: String,
+    /// The first moment after it (RFC 3339).
+    #[schema(example = "2027-01-01T00:00:00Z", format = DateTime)]
+    pub ends_at: String,
+}
+
+impl Plan {
+    pub(crate) fn from_domain(plan: &ServicePlan) -> Self {
+        Self {
+            name: plan.name.to_string(),
+            starts_at: plan.starts_at.to_string(),
+            ends_at: plan.ends_at.to_string(),
+        }
+    }
+
+    fn parse(&self) -> Result<ServicePlan, Problem> {
+        let time = |text: &str| {
+            Timestamp::parse(text).map_err(|_| Problem::invalid("time_invalid", "A time is not in the form of RFC 3339."))
+        };
+        Ok(ServicePlan { name: account_name(&self.name)?, starts_at: time(&self.starts_at)?, ends_at: time(&self.ends_at)? })
+    }
+}
+
+/// What opens an account.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAccount {
+    /// The vendor's number for it: 3 to 32 letters, digits and hyphens.
+    #[schema(example = "C-1001")]
+    pub customer_number: String,
+    /// `customer` or `partner`.
+    #[schema(value_type = String, example = "customer")]
+    pub kind: AccountKind,
+    /// The organisation's name, 1 to 80 characters.
+    #[schema(example = "Harbour Lights Bakery")]
+    pub name: String,
+}
+
+/// An account that was opened.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OpenedAccount {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: AccountId,
+}
+
+/// An account.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Account {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: AccountId,
+    /// The vendor's number for it.
+    pub customer_number: String,
+    /// `customer` or `partner`.
+    #[schema(value_type = String)]
+    pub kind: AccountKind,
+    /// The organisation's name.
+    pub name: String,
+    /// Its service plan, current or not.
+    pub service_plan: Option<Plan>,
+    /// Whether its people may enter their portal as far as the plan goes.
+    pub plan_allows_entry: bool,
+    /// When it was opened (RFC 3339).
+    pub opened_at: String,
+}
+
+impl Account {
+    pub(crate) fn from_row(row: &AccountRow, now: Timestamp) -> Self {
+        Self {
+            id: row.id,
+            customer_number: row.customer_number.to_string(),
+            kind: row.kind,
+            name: row.name.to_string(),
+            service_plan: row.plan.as_ref().map(Plan::from_domain),
+            plan_allows_entry: row.plan_allows_entry(now),
+            opened_at: row.opened_at.to_string(),
+        }
+    }
+}
+
+/// Open an account
+///
+/// A customer number opens one account. Needs the scope `back_office`.
+#[utoipa::path(post, path = "/v1/accounts", tag = "accounts", request_body = OpenAccount,
+    params(("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
+    responses((status = 201, description = "Opened", body = Done<OpenedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn open(State(api): State<Api>, asked: Asked<OpenAccount>) -> Result<Response, Problem> {
+    let command = Command::OpenAccount {
+        account: AccountId(random::uuid()),
+        customer_number: CustomerNumber::parse(&asked.body.customer_number)
+            .map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
+        kind: asked.body.kind,
+        name: account_name(&asked.body.name)?,
+    };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let account = executed.events.iter().find_map(|recorded| match &recorded.event {
+        Event::AccountOpened(e) => Some(e.account),
+        _ => None,
+    });
+    let account = account.ok_or_else(Problem::unavailable)?;
+    Ok(created(&format!("/v1/accounts/{account}"), Done::new(OpenedAccount { account }, &executed, views)))
+}
+
+/// Read an account
+///
+/// Staff read any account, people those they have a profile in.
+#[utoipa::path(get, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = uuid::Uuid, Path,)),
+    responses((status = 200, description = "The account", body = Account), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn read(
+    State(api): State<Api>,
+    by: Authenticated,
+    InPath(account): InPath<AccountId>,
+) -> Result<Response, Problem> {
+    let found = api.views.account(account, by.person_or(READERS)?).await?.ok_or(Refusal::UnknownAccount)?;
+    Ok(with_etag(found.position, Account::from_row(&found, api.store.clock().now())))
+}
+
+/// The plan to set; `null` ends the entitlement.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetServicePlan {
+    /// The plan.
+    pub service_plan: Option<Plan>,
+}
+
+/// An account that was changed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ChangedAccount {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: AccountId,
+}
+
+/// Set the service plan
+///
+/// Needs the scope `back_office`. Inviting to a customer account, and its links, need a current plan.
+#[utoipa::path(put, path = "/v1/accounts/{account}/service-plan", tag = "accounts", request_body = SetServicePlan,
+    params(("account" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
+    responses((status = 200, description = "Set", body = Done<ChangedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn set_service_plan(
+    State(api): State<Api>,
+    InPath(account): InPath<AccountId>,
+    asked: Asked<SetServicePlan>,
+) -> Result<Json<Done<ChangedAccount>>, Problem> {
+    let plan = asked.body.service_plan.as_ref().map(Plan::parse).transpose()?;
+    let command = Command::SetServicePlan { account, plan };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+}
+
+pub(crate) fn account_name(text: &str) -> Result<AccountName, Problem> {
+    AccountName::parse(text).map_err(|error| Problem::invalid(error.code(), sentence(&error)))
+}
+
+/// A parse error as a sentence for people.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => text,
+    }
+}

@@ -1,0 +1,182 @@
+//! Invitations with their delivery: list, read, revoke.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use domain::command::Command;
+use domain::event::Position;
+use domain::ids::{AccountId, InvitationId, ProfessionalId};
+use domain::refusal::Refusal;
+use domain::words::Scope;
+use projections::invitations::{DeliveryState, InvitationRow, PAGE_MAX, Status};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::accounts::READERS;
+use super::professionals::Page;
+use super::{Done, read_cursor, with_etag, write_cursor};
+use crate::asked::{Asked, Authenticated, InPath, InQuery, Nothing};
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Invitations on a page if nothing else is asked for.
+const PAGE_DEFAULT: usize = 50;
+/// Who may list invitations of every account.
+const LISTERS: &[Scope] = &[Scope::Operator, Scope::Support];
+
+/// How the newest mail of an invitation fares.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Delivery {
+    /// `waiting`, `sending`, `sent`, `deferred`, `unknown`, `refused`, `parked` or `cancelled`.
+    #[schema(value_type = String, example = "sent")]
+    pub state: DeliveryState,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// The mail server's last code.
+    pub code: Option<u16>,
+    /// The mail server's last answer.
+    pub reply: Option<String>,
+    /// When the next attempt is due (RFC 3339).
+    pub retry_at: Option<String>,
+    /// When it last changed (RFC 3339).
+    pub changed_at: String,
+}
+
+/// An invitation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Invitation {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: InvitationId,
+    /// The account.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: AccountId,
+    /// Who is invited.
+    #[schema(value_type = uuid::Uuid)]
+    pub professional: ProfessionalId,
+    /// Its newest generation.
+    pub generation: u32,
+    /// `open`, `accepted` or `revoked`.
+    #[schema(value_type = String, example = "open")]
+    pub status: Status,
+    /// Whether its newest link has expired.
+    pub is_expired: bool,
+    /// Who issued the newest generation.
+    #[schema(example = "key:8d5c6a2e-0000-4000-8000-000000000000")]
+    pub issued_by: String,
+    /// When (RFC 3339).
+    pub issued_at: String,
+    /// When its newest link stops working (RFC 3339).
+    pub expires_at: String,
+    /// How often its links were opened; at most 20 for each are recorded, and they may be automatic.
+    pub visits: u32,
+    /// How often somebody clicked to sign in.
+    pub clicks: u32,
+    /// How its newest mail fares.
+    pub delivery: Delivery,
+}
+
+impl Invitation {
+    fn from_row(row: &InvitationRow, api: &Api) -> Self {
+        Self {
+            id: row.id,
+            account: row.account,
+            professional: row.professional,
+            generation: row.generation,
+            status: row.status,
+            is_expired: row.expires_at <= api.store.clock().now(),
+            issued_by: row.issued_by.to_string(),
+            issued_at: row.issued_at.to_string(),
+            expires_at: row.expires_at.to_string(),
+            visits: row.visits,
+            clicks: row.clicks,
+            delivery: Delivery {
+                state: row.delivery.state,
+                attempts: row.delivery.attempts,
+                code: row.delivery.code,
+                reply: row.delivery.reply.clone(),
+                retry_at: row.delivery.retry_at.map(|at| at.to_string()),
+                changed_at: row.delivery.changed_at.to_string(),
+            },
+        }
+    }
+}
+
+/// Which invitations.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationsQuery {
+    /// Only those of this account.
+    #[param(value_type = Option<uuid::Uuid>)]
+    pub account: Option<AccountId>,
+    /// Only those whose newest mail is in this state, such as `parked`.
+    #[param(value_type = Option<String>)]
+    pub delivery: Option<DeliveryState>,
+    /// Where the page begins: the `next` of the one before.
+    pub cursor: Option<String>,
+    /// How many items at most; 1 to 200.
+    pub limit: Option<usize>,
+}
+
+/// List invitations
+///
+/// For operators and support: what was sent, what failed and why; those that changed last come first.
+#[utoipa::path(get, path = "/v1/invitations", tag = "invitations", params(InvitationsQuery),
+    responses((status = 200, description = "A page", body = Page<Invitation>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn list(
+    State(api): State<Api>,
+    by: Authenticated,
+    InQuery(query): InQuery<InvitationsQuery>,
+) -> Result<Json<Page<Invitation>>, Problem> {
+    by.staff(LISTERS)?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let before: Position = match read_cursor(query.cursor.as_deref())?.as_str() {
+        "" => Position::MAX,
+        text => text.parse().unwrap_or(0),
+    };
+    let account = query.account.map(|account| account.to_string()).unwrap_or_default();
+    let delivery = query.delivery.map_or("", DeliveryState::as_str);
+    let rows = api.views.invitations(&account, delivery, before, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|last| write_cursor(&last.position.to_string()));
+    Ok(Json(Page { items: rows.iter().map(|row| Invitation::from_row(row, &api)).collect(), next }))
+}
+
+/// Read an invitation
+///
+/// For staff and for administrators of its account. No answer of the API ever holds a link.
+#[utoipa::path(get, path = "/v1/invitations/{invitation}", tag = "invitations", params(("invitation" = uuid::Uuid, Path,)),
+    responses((status = 200, description = "The invitation", body = Invitation), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn read(
+    State(api): State<Api>,
+    by: Authenticated,
+    InPath(invitation): InPath<InvitationId>,
+) -> Result<Response, Problem> {
+    let reader = by.person_or(READERS)?;
+    let found = api.views.invitation(invitation, reader).await?.ok_or(Refusal::UnknownInvitation)?;
+    Ok(with_etag(found.position, Invitation::from_row(&found, &api)))
+}
+
+/// An invitation that was revoked.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RevokedInvitation {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub invitation: InvitationId,
+}
+
+/// Revoke an invitation
+///
+/// Its link stops working and its mail is not sent any more. Revoking it again changes nothing.
+#[utoipa::path(post, path = "/v1/invitations/{invitation}/revoke", tag = "invitations",
+    params(("invitation" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
+    responses((status = 200, description = "Revoked", body = Done<RevokedInvitation>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn revoke(
+    State(api): State<Api>,
+    InPath(invitation): InPath<InvitationId>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<RevokedInvitation>>, Problem> {
+    let found = api.views.invitation(invitation, asked.by.reader).await?.ok_or(Refusal::UnknownInvitation)?;
+    let command = Command::RevokeInvitation { account: found.account, invitation };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(RevokedInvitation { invitation }, &executed, views)))
+}

@@ -1,0 +1,267 @@
+//! Professionals: list, read, add, invite.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use domain::address::EmailAddress;
+use domain::command::{Command, NewLink};
+use domain::event::Event;
+use domain::ids::{AccountId, InvitationId, ProfessionalId};
+use domain::invitation::Lifetime;
+use domain::name::PersonName;
+use domain::personal::ProfessionalDetails;
+use domain::refusal::Refusal;
+use domain::words::{Language, Role};
+use projections::professionals::{PAGE_MAX, ProfessionalRow};
+use serde::{Deserialize, Serialize};
+use store::{Executed, random};
+use utoipa::{IntoParams, ToSchema};
+
+use super::accounts::{READERS, sentence};
+use super::{Done, created, read_cursor, with_etag, write_cursor};
+use crate::asked::{Asked, Authenticated, InPath, InQuery};
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// People on a page if nothing else is asked for.
+const PAGE_DEFAULT: usize = 50;
+
+/// A professional.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Professional {
+    /// The profile's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: ProfessionalId,
+    /// The account.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: AccountId,
+    /// The person's name; null once erased.
+    pub name: Option<String>,
+    /// The registered address; null once erased.
+    pub address: Option<String>,
+    /// The language of mail to the person.
+    #[schema(value_type = String, example = "en")]
+    pub language: Language,
+    /// The roles.
+    #[schema(value_type = Vec<String>, example = json!(["administrator"]))]
+    pub roles: Vec<Role>,
+    /// Whether an identity is associated.
+    pub is_associated: bool,
+    /// When it was associated (RFC 3339).
+    pub associated_at: Option<String>,
+    /// The newest invitation.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub invitation: Option<InvitationId>,
+    /// When the person was added (RFC 3339).
+    pub added_at: String,
+}
+
+impl Professional {
+    pub(crate) fn from_row(row: &ProfessionalRow) -> Self {
+        Self {
+            id: row.id,
+            account: row.account,
+            name: row.name.clone(),
+            address: row.address.clone(),
+            language: row.language,
+            roles: row.roles.iter().copied().collect(),
+            is_associated: row.identity.is_some(),
+            associated_at: row.associated_at.map(|at| at.to_string()),
+            invitation: row.invitation,
+            added_at: row.added_at.to_string(),
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; null on the last one.
+    pub next: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Where the page begins: the `next` of the one before.
+    pub cursor: Option<String>,
+    /// How many items at most; 1 to 200.
+    pub limit: Option<usize>,
+}
+
+/// List an account's people
+///
+/// For staff and for administrators of the account.
+#[utoipa::path(get, path = "/v1/accounts/{account}/professionals", tag = "professionals",
+    params(("account" = uuid::Uuid, Path,), PageQuery),
+    responses((status = 200, description = "A page, by id", body = Page<Professional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn list(
+    State(api): State<Api>,
+    by: Authenticated,
+    InPath(account): InPath<AccountId>,
+    InQuery(query): InQuery<PageQuery>,
+) -> Result<Json<Page<Professional>>, Problem> {
+    let reader = by.person_or(READERS)?;
+    api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let after = read_cursor(query.cursor.as_deref())?;
+    let rows = api.views.professionals(account, reader, &after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|last| write_cursor(&last.id.to_string()));
+    Ok(Json(Page { items: rows.iter().map(Professional::from_row).collect(), next }))
+}
+
+/// Read a professional
+///
+/// For staff, administrators of the account, and the person.
+#[utoipa::path(get, path = "/v1/accounts/{account}/professionals/{professional}", tag = "professionals",
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,)),
+    responses((status = 200, description = "The professional", body = Professional), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn read(
+    State(api): State<Api>,
+    by: Authenticated,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+) -> Result<Response, Problem> {
+    let reader = by.person_or(READERS)?;
+    let found = api.views.professional(account, professional, reader).await?.ok_or(Refusal::UnknownProfessional)?;
+    Ok(with_etag(found.position, Professional::from_row(&found)))
+}
+
+/// Who is added.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddProfessional {
+    /// The person's name, 1 to 80 characters.
+    #[schema(example = "Robin Rivers")]
+    pub name: String,
+    /// The address that the person is known by; invitations go there.
+    #[schema(example = "robin.rivers@harbour.example")]
+    pub address: String,
+    /// The language of mail to the person; English if it is left out.
+    #[schema(value_type = Option<String>, example = "en")]
+    pub language: Option<Language>,
+    /// Whether to send an invitation; without one the person exists uninvited.
+    #[serde(default)]
+    pub send_invitation: bool,
+    /// How many hours the link works, 1 to 720; 168 if it is left out.
+    pub lifetime_hours: Option<i64>,
+}
+
+/// A person who was added.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AddedProfessional {
+    /// The profile's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub professional: ProfessionalId,
+    /// The roles: the first person of an account becomes its administrator and holds the mandatory roles.
+    #[schema(value_type = Vec<String>)]
+    pub roles: Vec<Role>,
+    /// The invitation, if one is sent.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub invitation: Option<InvitationId>,
+}
+
+/// Add a professional
+///
+/// For administrators of the account, support and the back office. The first person of an account becomes its
+/// administrator and holds the mandatory roles.
+#[utoipa::path(post, path = "/v1/accounts/{account}/professionals", tag = "professionals", request_body = AddProfessional,
+    params(("account" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
+    responses((status = 201, description = "Added", body = Done<AddedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn add(
+    State(api): State<Api>,
+    InPath(account): InPath<AccountId>,
+    asked: Asked<AddProfessional>,
+) -> Result<Response, Problem> {
+    let body = &asked.body;
+    let details = ProfessionalDetails {
+        name: PersonName::parse(&body.name).map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
+        address: EmailAddress::parse(&body.address).map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
+    };
+    let link = new_link(&api, body.lifetime_hours)?;
+    let command = Command::AddProfessional {
+        account,
+        professional: ProfessionalId(random::uuid()),
+        details,
+        language: body.language.unwrap_or(Language::English),
+        invitation: body.send_invitation.then_some(link),
+    };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let added = added(&executed).ok_or_else(Problem::unavailable)?;
+    let location = format!("/v1/accounts/{account}/professionals/{}", added.professional);
+    Ok(created(&location, Done::new(added, &executed, views)))
+}
+
+fn added(executed: &Executed) -> Option<AddedProfessional> {
+    let (mut professional, mut roles, mut invitation) = (None, Vec::new(), None);
+    for recorded in &executed.events {
+        match &recorded.event {
+            Event::ProfessionalAdded(e) => professional = Some(e.professional),
+            Event::RoleGiven(e) => roles.push(e.role),
+            Event::InvitationIssued(e) => invitation = Some(e.invitation),
+            _ => {}
+        }
+    }
+    professional.map(|professional| AddedProfessional { professional, roles, invitation })
+}
+
+/// How an invitation is sent.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendInvitation {
+    /// How many hours the link works, 1 to 720; 168 if it is left out.
+    pub lifetime_hours: Option<i64>,
+}
+
+/// An invitation that is sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SentInvitation {
+    /// The invitation.
+    #[schema(value_type = uuid::Uuid)]
+    pub invitation: InvitationId,
+    /// Which link of it is sent; older ones no longer work.
+    pub generation: u32,
+    /// When the link stops working (RFC 3339).
+    pub expires_at: String,
+}
+
+/// Send an invitation, or send it again
+///
+/// For administrators of the account, support, the back office and operators, and for the person itself. Sending again
+/// makes a new link; older ones say that a newer one was sent.
+#[utoipa::path(post, path = "/v1/accounts/{account}/professionals/{professional}/invitations", tag = "invitations",
+    request_body = Option<SendInvitation>,
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,),
+        ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
+    responses((status = 201, description = "It will be sent", body = Done<SentInvitation>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn send_invitation(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<SendInvitation>,
+) -> Result<Response, Problem> {
+    let new = new_link(&api, asked.body.lifetime_hours)?;
+    let command = Command::SendInvitation { account, professional, new };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let sent = executed.events.iter().find_map(|recorded| match &recorded.event {
+        Event::InvitationIssued(e) => Some(SentInvitation {
+            invitation: e.invitation,
+            generation: e.generation,
+            expires_at: e.expires_at.to_string(),
+        }),
+        _ => None,
+    });
+    let sent = sent.ok_or_else(Problem::unavailable)?;
+    Ok(created(&format!("/v1/invitations/{}", sent.invitation), Done::new(sent, &executed, views)))
+}
+
+/// What a new link needs beside the state.
+pub(crate) fn new_link(api: &Api, lifetime_hours: Option<i64>) -> Result<NewLink, Problem> {
+    let lifetime = match lifetime_hours {
+        Some(hours) => Lifetime::hours(hours)
+            .map_err(|error| Problem::invalid("lifetime_out_of_bounds", sentence(&error)))?,
+        None => Lifetime::DEFAULT,
+    };
+    Ok(NewLink { invitation: InvitationId(random::uuid()), lifetime, link_key: api.link_keys.newest().into() })
+}

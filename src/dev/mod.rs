@@ -1,0 +1,4 @@
+//! Development only: the OpenID provider with sample people.
+
+pub mod provider;
+pub mod views;

@@ -1,0 +1,238 @@
+//! Clients hang up, settings are weak, the database dies: nothing that was acknowledged is lost, nothing happens twice,
+//! and afterwards everything works again.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use domain::tag::Subject;
+use store::{ExecuteError, OpenError};
+
+use super::bench::{Bench, at_once, queue, run};
+use super::check::readable;
+use super::commands::*;
+
+on_both! {
+    async fn t60_callers_that_hang_up_leave_nothing_open(bench: &Bench) {
+        let store = bench.writer().await;
+        let other = bench.writer().await;
+        let mut accounts = Vec::new();
+        for _ in 0..10 {
+            accounts.push(an_account(&store).await);
+        }
+        let mut hung_up = 0;
+        for round in 0..10 {
+            let calls = (0..50_u64).map(|call| {
+                let (store, account) = (store.clone(), accounts[call as usize % 10]);
+                let command = match call % 3 {
+                    0 => open(fresh_account(), &number()), // loads
+                    1 => add(account, fresh_professional(), &address()), // does not
+                    _ => register(fresh_identity()),
+                };
+                let patience = Duration::from_micros(call * call * 7 % 4_000);
+                async move { tokio::time::timeout(patience, run(&store, &staff(), command)).await.is_err() }
+            });
+            hung_up += at_once(calls.collect::<Vec<_>>()).await.into_iter().filter(|hung_up| *hung_up).count();
+            // Somebody else's append in between makes some of them fall.
+            run(&other, &staff(), set_plan(accounts[round], "Support Plan")).await.unwrap();
+        }
+        assert!(hung_up > 50, "{hung_up} callers hung up");
+        for _ in 0..100 {
+            for (number, account) in accounts.iter().enumerate() {
+                let store = if number % 2 == 0 { &store } else { &other };
+                run(store, &staff(), add(*account, fresh_professional(), &address())).await.unwrap();
+            }
+            if store.head().await.unwrap() > 1_200 {
+                break;
+            }
+        }
+        nothing_is_open(bench).await;
+    }
+
+    /// Past its bound the queue tells callers to come back; whoever is in it is served once the lock is free.
+    async fn a_full_queue_says_so_and_serves_everybody_in_it(bench: &Bench) {
+        const MORE_THAN_FIT: usize = 1_200;
+        let store = bench.writer().await;
+        let account = an_account(&store).await;
+        let before = store.head().await.unwrap();
+        let mut lock = bench.outside().await;
+        lock.lock().await;
+        let calls: Vec<_> = (0..MORE_THAN_FIT)
+            .map(|_| queue_or_busy(&store, add(account, fresh_professional(), &address())))
+            .collect();
+        let busy = calls.iter().filter(|call| call.is_none()).count();
+        assert!((MORE_THAN_FIT - 1_024 - 600..=MORE_THAN_FIT - 1_024).contains(&busy), "{busy} were sent away");
+        lock.unlock().await;
+        for call in calls.into_iter().flatten() {
+            call.await.unwrap().unwrap();
+        }
+        // The first addition gives the four roles.
+        let appended = usize::try_from(store.head().await.unwrap() - before).unwrap();
+        assert_eq!(appended, MORE_THAN_FIT - busy + 4);
+        run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+    }
+
+    /// A handle's clones may all be gone while commands are under way: they are worked off before the task ends.
+    async fn commands_under_way_are_finished_when_the_store_is_closed(bench: &Bench) {
+        let (store, ended) = bench.open().await.unwrap();
+        let account = an_account(&store).await;
+        let mut lock = bench.outside().await;
+        lock.lock().await;
+        let calls: Vec<_> =
+            (0..20).map(|_| queue(&store, &staff(), add(account, fresh_professional(), &address()))).collect();
+        drop(store);
+        lock.unlock().await;
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        ended.await.unwrap();
+    }
+
+    async fn a_database_that_was_never_migrated_is_not_opened(bench: &Bench) {
+        let mut outside = bench.outside().await;
+        outside.run("delete from _sqlx_migrations where version = 2").await.unwrap();
+        assert!(matches!(bench.open().await, Err(OpenError::NotMigrated)));
+        outside.run("drop table _sqlx_migrations").await.unwrap();
+        assert!(matches!(bench.open().await, Err(OpenError::NotMigrated)));
+        outside.run("create table _sqlx_migrations (version bigint)").await.unwrap();
+        outside.run("insert into _sqlx_migrations values (1), (2)").await.unwrap();
+    }
+}
+
+fn queue_or_busy(store: &store::Store, command: domain::command::Command) -> Option<super::bench::Executing> {
+    let store = store.clone();
+    let mut execute = Box::pin(async move { run(&store, &staff(), command).await });
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match execute.as_mut().poll(&mut context) {
+        std::task::Poll::Pending => Some(tokio::spawn(execute)),
+        std::task::Poll::Ready(result) => {
+            assert!(matches!(result, Err(ExecuteError::Busy)), "{result:?}");
+            None
+        }
+    }
+}
+
+/// Nobody but the asker holds a transaction or a lock.
+async fn nothing_is_open(bench: &Bench) {
+    if let Some(server) = bench.server() {
+        // What is being answered at this moment ends by itself.
+        let start = Instant::now();
+        let open = "select count(*) from pg_stat_activity where datname = current_database() \
+                    and pid <> pg_backend_pid() and xact_start is not null";
+        while server.sql(open) != "0" {
+            assert!(start.elapsed() < Duration::from_secs(5), "a transaction is left open");
+        }
+        let aborted = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'";
+        assert_eq!(server.sql(aborted), "0");
+    }
+    let mut outside = bench.outside().await;
+    outside.lock().await;
+    outside.unlock().await;
+}
+
+#[tokio::test]
+async fn t56_a_database_that_could_lose_what_it_acknowledged_is_not_opened() {
+    let bench = Bench::postgres().await;
+    let server = bench.server().unwrap();
+    let name = server.sql("select current_database()");
+    for weak in ["off", "local", "remote_write"] {
+        server.sql(&format!("alter database {name} set synchronous_commit = {weak}"));
+        let Err(OpenError::NotDurable(weaknesses)) = bench.open().await else { panic!("opened with {weak}") };
+        assert_eq!(weaknesses[0].to_string(), format!("synchronous_commit = {weak}"));
+        let message = OpenError::NotDurable(weaknesses).to_string();
+        assert!(message.contains(&format!("synchronous_commit = {weak}")), "{message}");
+    }
+    for strong in ["on", "remote_apply"] {
+        server.sql(&format!("alter database {name} set synchronous_commit = {strong}"));
+        let store = bench.writer().await;
+        run(&store, &staff(), open(fresh_account(), &number())).await.unwrap();
+    }
+}
+
+/// The appender's connection is cut, again and again, while commands are under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_events_outlive_the_appenders_connection() {
+    let bench = Bench::postgres().await;
+    let server = bench.server().unwrap();
+    let store = bench.writer().await;
+    let account = an_account(&store).await;
+    let mut acknowledged = HashMap::new();
+    let mut unavailable = Vec::new();
+    for _ in 0..8 {
+        let calls = (0..60).map(|number| {
+            let (store, account) = (store.clone(), account);
+            let professional = fresh_professional();
+            let command = match number % 3 {
+                0 => open(fresh_account(), &self::number()),
+                _ => add(account, professional, &address()),
+            };
+            async move { (command.clone(), run(&store, &staff(), command).await) }
+        });
+        let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                   where application_name = 'vinculum appender' and datname = current_database()";
+        let calls = tokio::spawn(at_once(calls.collect::<Vec<_>>()));
+        tokio::task::block_in_place(|| assert_eq!(server.sql(cut), "1"));
+        for (command, result) in calls.await.unwrap() {
+            match result {
+                Ok(executed) => {
+                    acknowledged.extend(executed.events.into_iter().map(|recorded| (recorded.position, recorded)));
+                }
+                Err(ExecuteError::Unavailable) => unavailable.push(command),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+    }
+    let log = readable(&store).await;
+    let stored: HashMap<_, _> = log.iter().map(|recorded| (recorded.position, recorded)).collect();
+    for (position, recorded) in &acknowledged {
+        assert_eq!(stored.get(position), Some(&recorded), "acknowledged, so it is there");
+    }
+    // What nobody knows about can be sent again: it has its effect now, or is refused because it had it then.
+    let unknown = unavailable.len();
+    for command in unavailable {
+        match run(&store, &staff(), command).await {
+            Ok(executed) => assert!(!executed.events.is_empty()),
+            Err(ExecuteError::Refused(refusal)) => {
+                assert!(["id_in_use", "customer_number_taken"].contains(&refusal.code()), "{refusal:?}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(unknown > 0, "at least one batch was cut");
+    let people = store.events_about(&Subject::Account(account)).await.unwrap();
+    assert!(people.len() > 300);
+    super::check::check(&bench).await;
+}
+
+/// Every connection is cut, those for reading too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_restarted_is_found_again() {
+    let bench = Bench::postgres().await;
+    let server = bench.server().unwrap();
+    let store = bench.writer().await;
+    let account = an_account(&store).await;
+    // Many readers at once, so that the pool is full of connections.
+    at_once((0..32).map(|_| {
+        let store = store.clone();
+        async move { store.page(0, 10).await.unwrap().len() }
+    }))
+    .await;
+    server.sql(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+         where datname = current_database() and pid <> pg_backend_pid()",
+    );
+    let start = Instant::now();
+    let (mut failures, mut successes) = (0, 0);
+    while successes < 40 {
+        let read = store.page(0, 10).await.is_ok();
+        let opened = run(&store, &staff(), open(fresh_account(), &number())).await.is_ok();
+        let added = run(&store, &staff(), add(account, fresh_professional(), &address())).await.is_ok();
+        match read && opened && added {
+            true => successes += 1,
+            false => failures += 1,
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{failures} failures");
+    }
+    assert!(failures <= 2, "{failures} failures: each dead connection was handed out");
+    super::check::check(&bench).await;
+}

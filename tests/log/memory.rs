@@ -1,0 +1,154 @@
+//! A writer decides on what it remembers, and is never misled by it: whatever another writer appended counts.
+
+use domain::event::Event;
+use store::Store;
+
+use super::bench::{Bench, code, request, run};
+use super::commands::*;
+
+/// What the other writer does in between that is about the account and changes no decision: it must not wake the
+/// writer's memory up, nor put it to sleep.
+async fn noise(store: &Store, of: domain::invitation::Link) {
+    run(store, &link_holder(), visit(of)).await.unwrap();
+    run(store, &link_holder(), click(of)).await.unwrap();
+}
+
+on_both! {
+    async fn an_invitation_that_somebody_else_revoked_is_refused(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        for is_noisy in [false, true, true, false] {
+            let (_, link) = somebody_invited(&writers[0], account).await;
+            if is_noisy {
+                noise(&writers[1], link).await;
+                run(&writers[0], &link_holder(), visit(link)).await.unwrap();
+                noise(&writers[1], link).await;
+            }
+            run(&writers[1], &staff(), revoke(link)).await.unwrap();
+            if is_noisy {
+                noise(&writers[1], link).await;
+            }
+            let identity = fresh_identity();
+            let asked = writers[0].ask(accept(link, identity), person(identity), request()).await;
+            assert_eq!(code(asked), "invitation_revoked");
+            assert_eq!(code(run(&writers[0], &person(identity), accept(link, identity)).await), "invitation_revoked");
+        }
+    }
+
+    async fn a_wish_that_was_true_is_carried_out_if_somebody_else_has_undone_it(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        for round in 0..4 {
+            let before = if round == 0 { "Enhancement Plan".to_owned() } else { format!("Plan {}", round - 1) };
+            assert!(run(&writers[0], &staff(), set_plan(account, &before)).await.unwrap().events.is_empty());
+            run(&writers[1], &staff(), set_plan(account, "Support Plan")).await.unwrap();
+            let asked = writers[0].ask(set_plan(account, &before), staff(), request()).await.unwrap();
+            assert_eq!(asked.len(), 1);
+            assert_eq!(run(&writers[0], &staff(), set_plan(account, &before)).await.unwrap().events.len(), 1);
+            run(&writers[1], &staff(), set_plan(account, &format!("Plan {round}"))).await.unwrap();
+        }
+    }
+
+    async fn a_refusal_holds_only_as_long_as_its_reason(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        let (professional, link) = somebody_invited(&writers[0], account).await;
+        for _ in 0..3 {
+            run(&writers[0], &staff(), end_plan(account)).await.unwrap();
+            assert_eq!(code(run(&writers[0], &staff(), send(account, professional)).await), "no_service_plan");
+            run(&writers[1], &staff(), set_plan(account, "Support Plan")).await.unwrap();
+            noise(&writers[1], link).await;
+            run(&writers[0], &staff(), send(account, professional)).await.unwrap();
+        }
+    }
+
+    /// Mails, visits and codes have memories of their own: each sees what others appended of its kind.
+    async fn every_class_of_events_is_seen_by_those_who_read_it(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        let (professional, link) = somebody_invited(&writers[0], account).await;
+        let identity = fresh_identity();
+        // Mails: the claim of another worker.
+        run(&writers[1], &worker(), attempt(link)).await.unwrap();
+        assert_eq!(code(run(&writers[0], &worker(), attempt(link)).await), "mail_claimed");
+        run(&writers[0], &worker(), record_outcome(link, professional, 1, deferred())).await.unwrap();
+        assert_eq!(code(run(&writers[1], &worker(), attempt(link)).await), "mail_not_waiting");
+        // Visits: twenty, whoever records them, with decisions in between that do not look at visits.
+        let mut recorded = 0;
+        for number in 0..30 {
+            run(&writers[number % 2], &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
+            let visited = run(&writers[(number / 2) % 2], &link_holder(), visit(link)).await.unwrap();
+            recorded += visited.events.len();
+        }
+        assert_eq!(recorded, 20);
+        // Codes: five, whoever asks.
+        for number in 0..5 {
+            run(&writers[number % 2], &person(identity), issue_code(link, identity)).await.unwrap();
+        }
+        for store in &writers {
+            let sixth = run(store, &person(identity), issue_code(link, identity)).await;
+            assert_eq!(code(sixth), "mailbox_codes_used_up");
+        }
+    }
+
+    async fn what_a_writer_learned_by_losing_it_does_not_forget(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        for round in 0..10 {
+            let (professional, link) = somebody_invited(&writers[round % 2], account).await;
+            let (winner, loser) = (&writers[round % 2], &writers[(round + 1) % 2]);
+            let identity = fresh_identity();
+            run(winner, &person(identity), accept(link, identity)).await.unwrap();
+            for _ in 0..2 {
+                let late = fresh_identity();
+                assert_eq!(code(run(loser, &person(late), accept(link, late)).await), "already_used");
+                assert!(run(loser, &person(identity), accept(link, identity)).await.unwrap().events.is_empty());
+            }
+            let sent = run(loser, &staff(), send(account, professional)).await;
+            // Only the first professional is an administrator, whom staff may not invite again.
+            match round {
+                0 => assert_eq!(code(sent), "administrator_out_of_reach"),
+                _ => assert!(matches!(sent.unwrap().events[0].event, Event::InvitationIssued(_))),
+            }
+        }
+    }
+}
+
+/// How often a writer that decided 50 times had to decide again under the lock, while another writer did something
+/// about the same account before each.
+async fn decided_again(bench: &Bench, is_decision: bool) -> i64 {
+    let server = bench.server().unwrap();
+    let name = server.sql("select current_database()");
+    server.sql(&format!("alter database {name} set track_functions = 'all'"));
+    let (store, ended) = bench.open().await.unwrap();
+    let (other, other_ended) = bench.open().await.unwrap();
+    let account = an_account(&store).await;
+    let (_, link) = somebody_invited(&other, account).await;
+    let count = "select coalesce(sum(calls), 0) from pg_stat_user_functions where funcname = 'log_lock'";
+    for number in 0..50 {
+        if is_decision {
+            run(&other, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+        } else {
+            noise(&other, link).await;
+        }
+        run(&store, &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
+    }
+    drop((store, other));
+    ended.await.unwrap();
+    other_ended.await.unwrap();
+    // A connection that has ended has reported what it did.
+    let server_is_idle = "select count(*) from pg_stat_activity where application_name = 'vinculum appender' and datname = current_database()";
+    while server.sql(server_is_idle) != "0" {
+        tokio::task::yield_now().await;
+    }
+    server.sql(count).parse().unwrap()
+}
+
+#[tokio::test]
+async fn visits_never_make_a_decision_fall() {
+    let bench = Bench::postgres().await;
+    // The second writer adds the first professional to an account that it does not know: no more than that falls.
+    assert!(decided_again(&bench, false).await <= 2);
+    let bench = Bench::postgres().await;
+    assert!(decided_again(&bench, true).await >= 50, "the measure measures");
+}

@@ -1,0 +1,265 @@
+//! From to-do to mail to outcome: claims an attempt in the log, sends, appends what came of it.
+//!
+//! No transaction is open while a mailer talks. Two workers may see the same to-do: one claims it, the other is refused.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::address::EmailAddress;
+use domain::caller::{Actor, Caller, Request};
+use domain::command::Command;
+use domain::event::{Event, Position};
+use domain::ids::MailId;
+use domain::invitation::{CODE_LIFETIME, Link};
+use domain::mail::MailOutcome;
+use domain::name::PersonName;
+use domain::portal::Portals;
+use projections::Views;
+use projections::invitations::InvitationContext;
+use projections::mails::{Content, MailRow};
+use store::token::LinkKeys;
+use store::{ExecuteError, Store, random};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::mail::OutgoingMail;
+use crate::mailer::{Mailer, Outcome};
+use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
+
+/// Mails that are under way at once.
+const UNDER_WAY_MAX: usize = 16;
+/// To-dos looked at in one go; more than can be under way, so that one slow relay answer does not hide the rest.
+const DUE_MAX: usize = 64;
+/// How long a worker without news sleeps before it looks for mails that time has made due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a worker tries to append an outcome; after that the claim counts as dead.
+const RECORD_TRIES_MAX: u32 = 60;
+/// The wait between two such tries.
+const RECORD_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Sends the mails that wait.
+#[derive(Clone)]
+pub struct MailWorker {
+    /// The log.
+    pub store: Store,
+    /// The views with the to-dos.
+    pub views: Views,
+    /// What hands mails over.
+    pub mailer: Arc<dyn Mailer>,
+    /// What links and codes are derived with.
+    pub link_keys: LinkKeys,
+    /// The public base of links, without a slash at the end.
+    pub base_url: String,
+    /// The portals' names.
+    pub portals: Portals,
+}
+
+impl MailWorker {
+    /// Works until `stop` changes; mails under way are finished first.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut under_way = HashSet::new();
+        let mut tasks: JoinSet<MailId> = JoinSet::new();
+        loop {
+            let is_full = under_way.len() >= UNDER_WAY_MAX;
+            let due = if is_full { Vec::new() } else { self.due().await };
+            for mail in due {
+                if under_way.len() < UNDER_WAY_MAX && under_way.insert(mail.id) {
+                    let worker = self.clone();
+                    tasks.spawn(async move {
+                        worker.handle(&mail).await;
+                        mail.id
+                    });
+                }
+            }
+            tokio::select! {
+                Some(done) = tasks.join_next() => match done {
+                    Ok(mail) => drop(under_way.remove(&mail)),
+                    // Invariant: handling a mail does not panic; if it does, the claim dies and the mail is tried again.
+                    Err(_) => under_way.clear(),
+                },
+                () = self.views.wait_for_news(LOOK_EVERY), if !is_full => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn due(&self) -> Vec<MailRow> {
+        self.views.due_mails(self.store.clock().now(), DUE_MAX).await.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the mails that are due cannot be read");
+            Vec::new()
+        })
+    }
+
+    /// Claims, sends and records one mail.
+    async fn handle(&self, mail: &MailRow) {
+        let Some((attempt, position)) = self.claim(mail).await else { return };
+        let outcome = match self.compose(mail, position).await {
+            Ok(outgoing) => self.mailer.send(&outgoing, self.store.clock().now()).await.into(),
+            Err(outcome) => outcome,
+        };
+        if let Some(position) = self.record(mail, attempt, outcome).await {
+            self.views.wait_for(position).await; // so that the to-do is not seen again at once
+        }
+    }
+
+    /// Claims the next attempt; none if another worker has it or it is no longer wanted.
+    async fn claim(&self, mail: &MailRow) -> Option<(u32, Position)> {
+        let command = Command::AttemptMail { account: mail.account, mail: mail.id };
+        let executed = match self.store.execute(command, caller(), request()).await {
+            Ok(executed) => executed,
+            Err(ExecuteError::Refused(refusal)) => {
+                tracing::debug!(mail.id = %mail.id, code = refusal.code(), "the mail was not claimed");
+                self.views.wait_for_news(LOOK_EVERY).await;
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(mail.id = %mail.id, %error, "the mail cannot be claimed");
+                tokio::time::sleep(RECORD_RETRY_AFTER).await;
+                return None;
+            }
+        };
+        let attempt = executed.events.iter().find_map(|recorded| match &recorded.event {
+            Event::MailAttempted(e) => Some(e.attempt),
+            _ => None,
+        });
+        if attempt.is_none() {
+            tracing::info!(mail.id = %mail.id, invitation.id = %mail.invitation, "the mail is no longer sent");
+            self.views.wait_for(executed.position).await;
+        }
+        attempt.map(|attempt| (attempt, executed.position))
+    }
+
+    /// Writes the mail to the address that is registered now, with secrets derived on the spot.
+    async fn compose(&self, mail: &MailRow, claimed_at: Position) -> Result<OutgoingMail, MailOutcome> {
+        self.views.wait_for(claimed_at).await;
+        let later = |reply: &str| MailOutcome::Deferred { code: None, reply: reply.into() };
+        let never = |reply: &str| MailOutcome::Refused { code: None, reply: reply.into() };
+        let context = match self.views.invitation_context(mail.invitation).await {
+            Ok(Some(context)) => context,
+            Ok(None) => return Err(later("the views do not show the invitation yet")),
+            Err(error) => return Err(later(&error.to_string())),
+        };
+        let person = &context.professional;
+        let to = person.address.as_deref().and_then(|address| EmailAddress::from_stored(address).ok());
+        let to_name = person.name.as_deref().and_then(|name| PersonName::from_stored(name).ok());
+        let (to, to_name) = to.zip(to_name).ok_or_else(|| never("the person's details were erased"))?;
+        let rendered =
+            self.render(mail, &context, &to_name).ok_or_else(|| never("the key of this link or code has retired"))?;
+        Ok(OutgoingMail {
+            mail: mail.id,
+            to,
+            to_name,
+            subject: rendered.subject,
+            text: rendered.text,
+            html: rendered.html,
+        })
+    }
+
+    fn render(&self, mail: &MailRow, context: &InvitationContext, recipient: &PersonName) -> Option<Rendered> {
+        let (account, language) = (&context.account, context.professional.language);
+        let portal = self.portals.of(account.kind).name.clone();
+        match &mail.content {
+            Content::Link => {
+                let link =
+                    Link { account: mail.account, invitation: mail.invitation, generation: mail.generation };
+                let token = self.link_keys.token(&context.invitation.link_key, link)?;
+                let content = InvitationMail {
+                    recipient: recipient.clone(),
+                    inviter: inviter(context),
+                    account: account.name.clone(),
+                    portal,
+                    link: format!("{}/i/{}", self.base_url, token.reveal()),
+                    expires_at: context.invitation.expires_at,
+                };
+                Some(content.render(language))
+            }
+            Content::Code { flow, number, code_key } => {
+                let content = MailboxCodeMail {
+                    recipient: recipient.clone(),
+                    account: account.name.clone(),
+                    portal,
+                    code: self.link_keys.code(code_key, *flow, *number)?.reveal().clone(),
+                    lifetime_minutes: CODE_LIFETIME.0 / 60_000,
+                };
+                Some(content.render(language))
+            }
+        }
+    }
+
+    /// Appends the outcome, as long as it takes within bounds: an outcome that is not recorded may mean a second copy.
+    async fn record(&self, mail: &MailRow, attempt: u32, outcome: MailOutcome) -> Option<Position> {
+        for _ in 0..RECORD_TRIES_MAX {
+            let command = Command::RecordMailOutcome {
+                account: mail.account,
+                professional: mail.professional,
+                mail: mail.id,
+                attempt,
+                outcome: outcome.clone(),
+                jitter_permille: u32::from(u16::from_be_bytes(random::bytes())) % 1000,
+            };
+            match self.store.execute(command, caller(), request()).await {
+                Ok(executed) => {
+                    log_outcome(mail, attempt, &outcome);
+                    return Some(executed.position);
+                }
+                Err(ExecuteError::Refused(refusal)) => {
+                    tracing::warn!(mail.id = %mail.id, code = refusal.code(), "the outcome came too late");
+                    return None;
+                }
+                Err(error) => {
+                    tracing::error!(mail.id = %mail.id, %error, "the outcome cannot be recorded yet");
+                    tokio::time::sleep(RECORD_RETRY_AFTER).await;
+                }
+            }
+        }
+        None
+    }
+}
+
+impl From<Outcome> for MailOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Sent { reply } => Self::Sent { reply },
+            Outcome::Refused { code, reply } => Self::Refused { code: Some(code), reply },
+            Outcome::Deferred { code, reply } => Self::Deferred { code, reply },
+            Outcome::Unknown { reply } => Self::Unknown { reply },
+        }
+    }
+}
+
+fn inviter(context: &InvitationContext) -> Inviter {
+    match &context.inviter {
+        Some(inviter) if inviter.id == context.professional.id => Inviter::Oneself,
+        Some(inviter) => match inviter.name.as_deref().and_then(|name| PersonName::from_stored(name).ok()) {
+            Some(name) => Inviter::Person(name),
+            None => Inviter::Support,
+        },
+        None => Inviter::Support,
+    }
+}
+
+fn log_outcome(mail: &MailRow, attempt: u32, outcome: &MailOutcome) {
+    let (mail, invitation) = (mail.id, mail.invitation);
+    match outcome {
+        MailOutcome::Sent { .. } => tracing::info!(mail.id = %mail, invitation.id = %invitation, attempt, "mail sent"),
+        MailOutcome::Refused { code, .. } => {
+            tracing::error!(mail.id = %mail, invitation.id = %invitation, attempt, code, "mail refused for good");
+        }
+        MailOutcome::Deferred { code, .. } => {
+            tracing::warn!(mail.id = %mail, invitation.id = %invitation, attempt, code, "mail deferred");
+        }
+        MailOutcome::Unknown { .. } => {
+            tracing::warn!(mail.id = %mail, invitation.id = %invitation, attempt, "mail outcome unknown");
+        }
+    }
+}
+
+fn caller() -> Caller {
+    Caller::new(Actor::Worker("mail".into()))
+}
+
+fn request() -> Request {
+    Request { id: random::uuid(), key: None, body: None }
+}
