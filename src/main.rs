@@ -1,5 +1,37 @@
-//! Vinculum.
+//! Vinculum: the composition root and the one binary.
+//!
+//! It puts the house together and decides nothing. Reading order: [`cli`] is what can be asked for, [`config`] what it
+//! is told, [`serve`] how the service is put together, [`commands`] everything else, [`dev`] the development parts.
 
+mod cli;
+mod config;
+mod telemetry;
+mod serve;
+mod commands;
 mod dev;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("vinculum: another TLS provider is in place");
+        return ExitCode::FAILURE;
+    }
+    let arguments = cli::Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vinculum: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli::run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("vinculum: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -154,7 +154,8 @@ pub struct Read {
 }
 
 const DECISION: &[Class] = &[Class::Decision];
-const MAIL: &[Class] = &[Class::Decision, Class::Mail];
+// A mail with a code, or with the newest link once more, begins with an event of the class `Code`.
+const MAIL: &[Class] = &[Class::Decision, Class::Mail, Class::Code];
 const VISIT: &[Class] = &[Class::Decision, Class::Visit];
 const CODE: &[Class] = &[Class::Decision, Class::Code];
 

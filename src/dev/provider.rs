@@ -138,7 +138,8 @@ pub struct DevPerson {
 }
 
 impl DevPerson {
-    fn new(issuer: DevIssuer, name: &str, email: &str) -> Self {
+    /// The person of this issuer with this name and address.
+    pub fn new(issuer: DevIssuer, name: &str, email: &str) -> Self {
         let digest = Sha256::digest(format!("{}\n{}", issuer.as_str(), email.to_lowercase()));
         Self { subject: URL_SAFE_NO_PAD.encode(&digest[..16]), name: name.to_owned(), email: email.to_owned() }
     }
@@ -268,7 +269,7 @@ impl DevProvider {
     }
 
     /// The routes below `/dev/op/`, to be merged into the service's own.
-    pub fn router(&self) -> Router {
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new()
             .route("/dev/op/{issuer}/.well-known/openid-configuration", get(show_metadata))
             .route("/dev/op/{issuer}/jwks", get(show_keys))

@@ -122,6 +122,8 @@ impl Appender {
         let mut memory = memory.lock().expect("invariant: nobody panics while holding the memory");
         let (mut decided, mut undecided) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut chains = Chains::default();
+        // Commands of this batch append about these without having read them: no state of them is complete until then.
+        let mut incomplete: HashSet<Subject> = HashSet::new();
         for mut queued in batch {
             if let Some(events) = queued.request.key.and_then(|key| memory.requests.get(&key)) {
                 let answer = replay(events, &queued.request);
@@ -129,7 +131,7 @@ impl Appender {
                 continue;
             }
             for (subject, loaded) in std::mem::take(&mut queued.loaded) {
-                if !memory.contains(&subject) {
+                if !memory.contains(&subject) && !incomplete.contains(&subject) {
                     memory.insert(subject, loaded);
                 }
             }
@@ -140,7 +142,9 @@ impl Appender {
             }
             let chain = chains.of(boundary.iter().map(|read| &read.subject));
             let checks = checks(&memory, &queued);
-            let outcome = self.decide_one(&mut memory, &queued);
+            let outcome = self.decide_one(&memory, &queued);
+            let is_read = |subject: &Subject| boundary.iter().any(|read| read.subject == *subject);
+            incomplete.extend(take_effect(&mut memory, &queued, &outcome, is_read));
             let batch = self.batch_command(chain, checks, &queued, &outcome);
             decided.push(Decided { queued, outcome, batch });
         }
@@ -148,8 +152,8 @@ impl Appender {
         (decided, memory.head, undecided)
     }
 
-    /// Decides one command on the states in memory and lets its events take effect there.
-    fn decide_one(&self, memory: &mut Memory, queued: &Queued) -> Result<Vec<Recorded>, Refusal> {
+    /// Decides one command on the states in memory.
+    fn decide_one(&self, memory: &Memory, queued: &Queued) -> Result<Vec<Recorded>, Refusal> {
         let boundary = queued.command.boundary();
         let states = boundary.iter().map(|read| {
             let remembered = memory.peek(&read.subject).expect("invariant: the caller saw to it");
@@ -159,21 +163,7 @@ impl Appender {
         let now = self.clock.now().max(past.newest_at());
         let context = Context { now, caller: queued.caller.clone(), request: queued.request.clone() };
         let events = decide(&past, &queued.command, &context)?;
-        let recorded: Vec<Recorded> = events.into_iter().map(|event| record(event, &context)).collect();
-        if queued.purpose == Purpose::Execute {
-            for event in &recorded {
-                for subject in event.event.subjects() {
-                    if boundary.iter().any(|read| read.subject == subject) {
-                        if let Some(remembered) = memory.get(&subject) {
-                            remembered.known.evolve(event);
-                        }
-                    } else {
-                        memory.forget(&subject);
-                    }
-                }
-            }
-        }
-        Ok(recorded)
+        Ok(events.into_iter().map(|event| record(event, &context)).collect())
     }
 
     fn batch_command(
@@ -235,13 +225,15 @@ impl Appender {
                     position += 1;
                     event.position = position;
                 }
-                if let (Some((person, key)), Some(_)) = (&queued.person_key, &queued.fresh_key) {
+                let has_effect = is_appended && !recorded.is_empty();
+                // A fresh key without effect was not stored, and the person may have another.
+                if let (Some((person, key)), Some(_), true) = (&queued.person_key, &queued.fresh_key, has_effect) {
                     self.keys.remember(*person, key.clone());
                 }
-                if let Some(key) = queued.request.key.filter(|_| is_appended && !recorded.is_empty()) {
+                if let Some(key) = queued.request.key.filter(|_| has_effect) {
                     memory.requests.insert(key, recorded.clone());
                 }
-                let seen = if is_appended && !recorded.is_empty() { position } else { head };
+                let seen = if has_effect { position } else { head };
                 Executed { events: recorded, position: seen, replayed: false }
             });
             let _ = queued.answer.send(answer); // a caller that has gone needs no answer; the command stands
@@ -307,6 +299,7 @@ impl Appender {
         }
         let memory = Arc::clone(&self.memory);
         let mut memory = memory.lock().expect("invariant: nobody panics while holding the memory");
+        let complete: HashSet<Subject> = loaded.keys().cloned().collect();
         for (subject, known) in loaded {
             memory.insert(subject, Remembered::loaded(known, head));
         }
@@ -318,7 +311,9 @@ impl Appender {
                     replays.push((queued, answer));
                 }
                 None => {
-                    let outcome = self.decide_one(&mut memory, &queued);
+                    let outcome = self.decide_one(&memory, &queued);
+                    // All of them stand, so what one appends about what another reads takes effect there, too.
+                    take_effect(&mut memory, &queued, &outcome, |subject| complete.contains(subject));
                     let batch = self.batch_command(0, Vec::new(), &queued, &outcome);
                     decided.push(Decided { queued, outcome, batch });
                 }
@@ -381,6 +376,29 @@ fn take_distinct_requests(taken: &mut Vec<Queued>) -> Vec<Queued> {
     let mut seen = HashSet::new();
     let distinct = taken.iter().take_while(|queued| queued.request.key.is_none_or(|key| seen.insert(key))).count();
     taken.drain(..distinct).collect()
+}
+
+/// Lets the events of a command take effect on the states that are `complete`. Other states of what they are about are
+/// forgotten; returns whose.
+fn take_effect(
+    memory: &mut Memory,
+    queued: &Queued,
+    outcome: &Result<Vec<Recorded>, Refusal>,
+    complete: impl Fn(&Subject) -> bool,
+) -> Vec<Subject> {
+    let mut forgotten = Vec::new();
+    let Ok(recorded) = outcome else { return forgotten };
+    for event in recorded.iter().filter(|_| queued.purpose == Purpose::Execute) {
+        for subject in event.event.subjects() {
+            if !complete(&subject) {
+                memory.forget(&subject);
+                forgotten.push(subject);
+            } else if let Some(remembered) = memory.get(&subject) {
+                remembered.known.evolve(event);
+            }
+        }
+    }
+    forgotten
 }
 
 /// What the database has to check for a command that is decided on the states in memory.

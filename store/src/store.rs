@@ -382,7 +382,9 @@ async fn sqlite_pool(
 ) -> Result<AnyPool, OpenError> {
     // The first connection makes the file and switches it to WAL.
     sqlx::Connection::close(sqlite_options(folder, file).connect().await?).await?;
-    let url = format!("sqlite://{}", folder.join(file).display());
+    let path = std::path::absolute(folder.join(file)).map_err(sqlx::Error::Io)?.display().to_string();
+    // The driver for any database takes a URL, and folders may be named with what stands for something else there.
+    let url = format!("sqlite://{}", path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
     let busy_ms = SQLITE_BUSY_WAIT.as_millis();
     let set_up: &'static str =
         format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}").leak(); // once for each pool

@@ -172,12 +172,12 @@ impl Outside {
     pub async fn append_by_hand(&mut self, envelope: &str, tags: &[i64]) -> i64 {
         self.lock().await;
         let position = self.numbers("select position from log_head").await[0] + 1;
-        self.run(&format!("update log_head set position = {position}")).await.unwrap();
         let envelope = envelope.replace('\'', "''");
         self.run(&format!("insert into event (position, envelope) values ({position}, '{envelope}')")).await.unwrap();
         for tag in tags {
             self.run(&format!("insert into event_tag (tag, position) values ({tag}, {position})")).await.unwrap();
         }
+        self.run(&format!("update log_head set position = {position}")).await.unwrap();
         self.run("commit").await.unwrap();
         position
     }

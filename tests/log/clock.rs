@@ -24,6 +24,8 @@ on_both! {
         for writer in [&store, &other] {
             assert_eq!(code(run(writer, &person(identity), accept(link, identity)).await), "invitation_expired");
             run(writer, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+        }
+        for writer in [&store, &other] {
             run(writer, &staff(), send(account, professional)).await.unwrap();
         }
         let events = store.events_about(&Subject::Account(account)).await.unwrap();

@@ -36,21 +36,22 @@ on_both! {
             run(&other, &staff(), set_plan(accounts[round], "Support Plan")).await.unwrap();
         }
         assert!(hung_up > 50, "{hung_up} callers hung up");
-        for _ in 0..100 {
-            for (number, account) in accounts.iter().enumerate() {
-                let store = if number % 2 == 0 { &store } else { &other };
-                run(store, &staff(), add(*account, fresh_professional(), &address())).await.unwrap();
-            }
-            if store.head().await.unwrap() > 1_200 {
-                break;
-            }
+        for number in 0..10 {
+            at_once(accounts.iter().zip([&store, &other].into_iter().cycle()).map(|(account, store)| {
+                let (store, account) = (store.clone(), *account);
+                async move {
+                    run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+                    run(&store, &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
+                }
+            }).collect::<Vec<_>>())
+            .await;
         }
         nothing_is_open(bench).await;
     }
 
     /// Past its bound the queue tells callers to come back; whoever is in it is served once the lock is free.
     async fn a_full_queue_says_so_and_serves_everybody_in_it(bench: &Bench) {
-        const MORE_THAN_FIT: usize = 1_200;
+        const MORE_THAN_FIT: usize = 1_700;
         let store = bench.writer().await;
         let account = an_account(&store).await;
         let before = store.head().await.unwrap();
@@ -60,7 +61,7 @@ on_both! {
             .map(|_| queue_or_busy(&store, add(account, fresh_professional(), &address())))
             .collect();
         let busy = calls.iter().filter(|call| call.is_none()).count();
-        assert!((MORE_THAN_FIT - 1_024 - 600..=MORE_THAN_FIT - 1_024).contains(&busy), "{busy} were sent away");
+        assert!((MORE_THAN_FIT - 1_024 - 512..=MORE_THAN_FIT - 1_024).contains(&busy), "{busy} were sent away");
         lock.unlock().await;
         for call in calls.into_iter().flatten() {
             call.await.unwrap().unwrap();
@@ -89,12 +90,14 @@ on_both! {
 
     async fn a_database_that_was_never_migrated_is_not_opened(bench: &Bench) {
         let mut outside = bench.outside().await;
-        outside.run("delete from _sqlx_migrations where version = 2").await.unwrap();
+        let newest = outside.numbers("select max(version) from _sqlx_migrations").await[0];
+        outside.run("delete from _sqlx_migrations where version > 1").await.unwrap();
         assert!(matches!(bench.open().await, Err(OpenError::NotMigrated)));
         outside.run("drop table _sqlx_migrations").await.unwrap();
         assert!(matches!(bench.open().await, Err(OpenError::NotMigrated)));
         outside.run("create table _sqlx_migrations (version bigint)").await.unwrap();
-        outside.run("insert into _sqlx_migrations values (1), (2)").await.unwrap();
+        outside.run(&format!("insert into _sqlx_migrations values ({newest})")).await.unwrap();
+        bench.writer().await;
     }
 }
 
@@ -157,7 +160,11 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
     let account = an_account(&store).await;
     let mut acknowledged = HashMap::new();
     let mut unavailable = Vec::new();
-    for _ in 0..8 {
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where application_name = 'vinculum appender' and datname = current_database()";
+    let waiting = "select count(*) from pg_stat_activity where application_name = 'vinculum appender' \
+                   and datname = current_database() and wait_event_type = 'Lock'";
+    for round in 0..8 {
         let calls = (0..60).map(|number| {
             let (store, account) = (store.clone(), account);
             let professional = fresh_professional();
@@ -167,10 +174,21 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
             };
             async move { (command.clone(), run(&store, &staff(), command).await) }
         });
-        let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
-                   where application_name = 'vinculum appender' and datname = current_database()";
+        // Every other time the connection is cut at any moment, else while the appender waits for the lock.
+        let mut lock = bench.outside().await;
+        if round % 2 == 0 {
+            lock.lock().await;
+        }
         let calls = tokio::spawn(at_once(calls.collect::<Vec<_>>()));
-        tokio::task::block_in_place(|| assert_eq!(server.sql(cut), "1"));
+        if round % 2 == 0 {
+            while server.sql(waiting) == "0" {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(server.sql(cut), "1");
+        if round % 2 == 0 {
+            lock.unlock().await;
+        }
         for (command, result) in calls.await.unwrap() {
             match result {
                 Ok(executed) => {
@@ -180,6 +198,8 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
                 Err(error) => panic!("{error}"),
             }
         }
+        // If nothing was under way any more, the next command finds out.
+        let _ = run(&store, &staff(), visit(link(account, fresh_invitation()))).await;
         run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
     }
     let log = readable(&store).await;
@@ -198,7 +218,7 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(unknown > 0, "at least one batch was cut");
+    assert!(unknown >= 4, "{unknown} commands were cut off");
     let people = store.events_about(&Subject::Account(account)).await.unwrap();
     assert!(people.len() > 300);
     super::check::check(&bench).await;
@@ -233,6 +253,6 @@ async fn a_database_that_was_restarted_is_found_again() {
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{failures} failures");
     }
-    assert!(failures <= 2, "{failures} failures: each dead connection was handed out");
+    assert!(failures <= 17, "{failures} failures: each of the 17 connections may fail once");
     super::check::check(&bench).await;
 }

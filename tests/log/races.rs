@@ -115,6 +115,7 @@ on_both! {
     async fn a_chain_of_commands_survives_an_append_by_somebody_else(bench: &Bench) {
         let writers = bench.writers(2).await;
         let account = an_account(&writers[0]).await;
+        somebody_invited(&writers[0], account).await; // the administrator
         let (_, elsewhere) = {
             let account = an_account(&writers[0]).await;
             somebody_invited(&writers[0], account).await

@@ -52,8 +52,8 @@ async fn stall(bench: &Bench, stall: Duration) {
     let (start, mut outside) = (Instant::now(), bench.outside().await);
     while start.elapsed() < SPAN {
         outside.lock().await;
-        outside.run("update log_head set position = position + 3").await.unwrap();
-        outside.run("insert into event select position, 'never committed' from log_head").await.unwrap();
+        outside.run("insert into event select position + 1, 'never committed' from log_head").await.unwrap();
+        outside.run("update log_head set position = position + 1").await.unwrap();
         tokio::time::sleep(stall).await;
         outside.unlock().await;
         tokio::time::sleep(stall * 7).await;

@@ -199,6 +199,19 @@ pub(super) fn check_all(configs: &[IssuerConfig]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Every mistake in the configured issuers, so that all can be told at once.
+pub fn mistakes(configs: &[IssuerConfig]) -> Vec<ConfigError> {
+    let check = |config: &IssuerConfig| config.check().err();
+    let mut mistakes: Vec<ConfigError> = configs
+        .iter()
+        .filter_map(|config| check(config).map(|reason| ConfigError { key: config.key.clone(), reason }))
+        .collect();
+    if mistakes.is_empty() {
+        mistakes.extend(check_all(configs).err());
+    }
+    mistakes
+}
+
 /// Makes the HTTP client for providers: no redirects, bounded waits, no proxy out of the environment.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ use store::clock::Clock;
 use store::secret::Secret;
 use url::Url;
 
-pub use config::{Algorithm, ConfigError, IssuerConfig, TrustedFor, http_client};
+pub use config::{Algorithm, ConfigError, IssuerConfig, TrustedFor, http_client, mistakes};
 use directory::{Directory, Metadata};
 use token::{Purpose, Verified};
 

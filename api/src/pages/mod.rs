@@ -49,7 +49,7 @@ fn asset(content_type: &'static str, body: &'static str) -> Response {
 }
 
 /// A page with a status.
-pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response {
+pub fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(error) => {

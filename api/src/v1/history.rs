@@ -74,7 +74,7 @@ impl HistoryEntry {
 ///
 /// # Errors
 /// The log cannot be read.
-pub(crate) async fn tell(api: &Api, account: AccountId) -> Result<Vec<HistoryEntry>, Problem> {
+pub async fn tell(api: &Api, account: AccountId) -> Result<Vec<HistoryEntry>, Problem> {
     let events = api.store.events_about(&Subject::Account(account)).await?;
     let mut narrator = Narrator::default();
     let mut identities: Vec<_> = events.iter().flat_map(identities_of).collect();

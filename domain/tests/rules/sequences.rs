@@ -32,7 +32,13 @@ struct Step {
 #[derive(Clone, Debug)]
 enum Who {
     Staff(Scope),
-    Person { identity: u8, signed_in_minutes_ago: Option<i64>, acting_as: Option<u8> },
+    /// An administrator with an identity; support, where the account has none.
+    Administrator,
+    Person {
+        identity: u8,
+        signed_in_minutes_ago: Option<i64>,
+        acting_as: Option<u8>,
+    },
     LinkHolder,
 }
 
@@ -61,8 +67,9 @@ enum Action {
 fn any_who() -> impl Strategy<Value = Who> {
     let scopes = [Scope::Support, Scope::Support, Scope::BackOffice, Scope::Operator, Scope::Auditor];
     prop_oneof![
+        4 => Just(Who::Administrator),
         3 => proptest::sample::select(scopes.to_vec()).prop_map(Who::Staff),
-        4 => (0..5u8, proptest::option::of(-20..20i64), proptest::option::weighted(0.2, 0..4u8)).prop_map(
+        3 => (0..4u8, proptest::option::of(-20..20i64), proptest::option::weighted(0.2, 0..4u8)).prop_map(
             |(identity, signed_in_minutes_ago, acting_as)| Who::Person { identity, signed_in_minutes_ago, acting_as }
         ),
         1 => Just(Who::LinkHolder),
@@ -71,26 +78,26 @@ fn any_who() -> impl Strategy<Value = Who> {
 
 fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        2 => Just(Action::Visit),
+        1 => Just(Action::Visit),
         1 => (0..4u8).prop_map(|flow| Action::Click { flow }),
-        2 => (0..6u8).prop_map(|invitation| Action::RequestLatest { invitation }),
-        1 => (0..5u8).prop_map(|identity| Action::Code { identity }),
-        5 => (0..5u8, 0..8u8).prop_map(|(identity, mailbox)| Action::Accept { identity, mailbox }),
+        1 => (0..20u8).prop_map(|invitation| Action::RequestLatest { invitation }),
+        1 => (0..4u8).prop_map(|identity| Action::Code { identity }),
+        8 => (0..4u8, 0..8u8).prop_map(|(identity, mailbox)| Action::Accept { identity, mailbox }),
     ]
 }
 
 fn any_wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
         1 => (0..2u8).prop_map(|number| Wish::Open { number }),
-        1 => proptest::option::weighted(0.8, -2..400i64).prop_map(|days| Wish::Plan { days }),
-        3 => (0..4u8, 0..4u8, proptest::option::of(0..6u8))
+        1 => proptest::option::weighted(0.9, -2..400i64).prop_map(|days| Wish::Plan { days }),
+        3 => (0..4u8, 0..4u8, proptest::option::weighted(0.8, 0..20u8))
             .prop_map(|(professional, address, invitation)| Wish::Add { professional, address, invitation }),
-        4 => (0..4u8, 0..6u8, 1..200i64)
+        6 => (0..4u8, 0..20u8, 1..200i64)
             .prop_map(|(professional, invitation, hours)| Wish::Send { professional, invitation, hours }),
         1 => any::<Index>().prop_map(|invitation| Wish::Revoke { invitation }),
-        9 => (any::<Index>(), 0..3u32, any_action())
+        9 => (any::<Index>(), any_age(), any_action())
             .prop_map(|(invitation, age, action)| Wish::Use { invitation, age, action }),
-        1 => (0..5u8).prop_map(|identity| Wish::Register { identity }),
+        1 => (0..4u8).prop_map(|identity| Wish::Register { identity }),
         4 => any::<Index>().prop_map(|mail| Wish::Attempt { mail }),
         4 => (any::<Index>(), 0..2u32, 0..4u8, 0..1_000u32).prop_map(|(mail, attempts_ago, outcome, jitter_permille)| {
             Wish::Record { mail, attempts_ago, outcome, jitter_permille }
@@ -98,17 +105,22 @@ fn any_wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+/// Mostly the newest generation; 0 is one that was never issued.
+fn any_age() -> impl Strategy<Value = u32> {
+    prop_oneof![1 => Just(0), 8 => Just(1), 2 => Just(2)]
+}
+
 /// Mostly minutes, sometimes days, sometimes back.
 fn any_turn() -> impl Strategy<Value = Millis> {
     prop_oneof![
-        6 => (0..10i64).prop_map(Millis::minutes),
-        1 => (0..100i64).prop_map(Millis::hours),
+        18 => (0..10i64).prop_map(Millis::minutes),
+        1 => (0..60i64).prop_map(Millis::hours),
         1 => (-30..0i64).prop_map(Millis::hours),
     ]
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    (any_turn(), any_who(), any::<bool>(), any_wish()).prop_map(|(turn, caller, account, wish)| Step {
+    (any_turn(), any_who(), proptest::bool::weighted(0.8), any_wish()).prop_map(|(turn, caller, account, wish)| Step {
         turn,
         caller,
         account,
@@ -131,12 +143,17 @@ impl Step {
         if self.account { HARBOUR } else { QUARRY }
     }
 
-    fn caller(&self, clock: Timestamp) -> Caller {
+    fn caller(&self, given: &Given) -> Caller {
         match &self.caller {
             Who::Staff(scope) => staff(*scope),
+            Who::Administrator => {
+                let state = given.state(self.account());
+                let identity_of = |professional| state.professionals.get(professional).and_then(|it| it.identity);
+                state.standing.administrators.iter().find_map(identity_of).map_or_else(support, person)
+            }
             Who::LinkHolder => link_holder(),
             Who::Person { identity, signed_in_minutes_ago, acting_as } => Caller {
-                signed_in_at: signed_in_minutes_ago.map(|minutes| clock + Millis::minutes(-minutes)),
+                signed_in_at: signed_in_minutes_ago.map(|minutes| given.clock() + Millis::minutes(-minutes)),
                 acting_as: acting_as.map(|number| self.professional(number)),
                 ..person(IdentityId(id(3, *identity)))
             },
@@ -166,7 +183,7 @@ impl Step {
                     "Robin Rivers",
                     ["a@b.example", "A@b.example", "c@b.example", "d@b.example"][usize::from(address)],
                 ),
-                invitation.map(|number| self.new_link(number, 24)),
+                invitation.map(|number| self.new_link(number, 100)),
             ),
             Wish::Send { professional, invitation, hours } => Command::SendInvitation {
                 account,
@@ -449,7 +466,7 @@ fn run(steps: &[Step]) -> Held {
     for step in steps {
         given = given.after(step.turn);
         let Some(command) = step.command(&given) else { continue };
-        let caller = step.caller(given.clock());
+        let caller = step.caller(&given);
         let result = given.execute(&caller, &command);
         for recorded in &given.log[seen..] {
             witness.see(recorded)?;
@@ -492,7 +509,7 @@ fn random_sequences_come_to_every_type_of_event() {
         for step in steps {
             given = given.after(step.turn);
             let Some(command) = step.command(&given) else { continue };
-            let caller = step.caller(given.clock());
+            let caller = step.caller(&given);
             let _refused = given.execute(&caller, &command);
         }
         names.extend(given.log.iter().map(|recorded| recorded.event.name()));

@@ -112,7 +112,7 @@ impl Engine for PostgresEngine {
         .await?;
         Ok(settings
             .into_iter()
-            .filter(|(_, value)| value == "off" || value == "local")
+            .filter(|(_, value)| value != "on" && value != "remote_apply")
             .map(|(setting, value)| Weakness { setting, value })
             .collect())
     }
