@@ -14,8 +14,8 @@ pub mod guard;
 pub mod health;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 
-use crate::problem::Problem;
 use crate::state::Api;
 
 /// The whole HTTP side. `extra` are routes of the development parts, behind the same guard.
@@ -26,6 +26,7 @@ pub fn router(api: Api, extra: Router<Api>) -> Router {
         .merge(docs::router())
         .merge(pages::router())
         .merge(extra)
-        .fallback(|| async { Problem::not_found("not_found", "There is nothing here.") });
+        .fallback(pages::nothing_here)
+        .layer(from_fn_with_state(api.clone(), pages::show_problems));
     guard::stand_before(routes, api.clone()).merge(health::router()).with_state(api)
 }

@@ -27,7 +27,7 @@ const LEASE: Millis = Millis::seconds(5);
 /// The lease is prolonged this often.
 const PROLONG_EVERY: Duration = Duration::from_secs(1);
 /// Connections for queries.
-const CONNECTIONS_MAX: u32 = 16;
+const CONNECTIONS_MAX: u32 = 8;
 
 /// Keeps the live views.
 #[derive(Debug)]

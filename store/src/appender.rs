@@ -21,9 +21,9 @@ use crate::clock::Clock;
 use crate::engine::{BatchCommand, Check, Engine, Verdicts};
 use crate::envelope;
 use crate::memory::{Memory, Remembered};
-use crate::seal::{KeyRing, PersonKey};
-use crate::store::{Executed, ExecuteError};
 use crate::random;
+use crate::seal::{KeyRing, PersonKey};
+use crate::store::{ExecuteError, Executed};
 
 /// Commands in one batch: keeps the lock short and the statement small.
 const BATCH_MAX: usize = 512;
@@ -198,8 +198,12 @@ impl Appender {
         batch: &[BatchCommand],
         verdicts: &Verdicts,
     ) -> Vec<Queued> {
-        let appended: usize =
-            batch.iter().enumerate().filter(|(n, _)| verdicts.stands(*n)).map(|(_, command)| command.events.len()).sum();
+        let appended: usize = batch
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| verdicts.stands(*n))
+            .map(|(_, command)| command.events.len())
+            .sum();
         let head = verdicts.head_before + appended as Position;
         let mut memory = self.memory.lock().expect("invariant: nobody panics while holding the memory");
         memory.advance(verdicts.head_before, head);
@@ -208,16 +212,16 @@ impl Appender {
         self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
         let mut position = verdicts.head_before;
         for (number, (queued, outcome)) in decided.into_iter().enumerate() {
-            for read in queued.command.boundary() {
-                if !verdicts.stands(number) {
-                    memory.forget(&read.subject);
-                } else if let Some(remembered) = memory.get(&read.subject) {
-                    read.classes.iter().for_each(|class| remembered.confirm(*class, head, epoch));
-                }
-            }
             if !verdicts.stands(number) {
+                // The states that it read are loaded anew when it is decided again, which is next. Until then they stay
+                // where they are, wrong and unread: their absence would send every caller to load them.
                 fallen.push(queued);
                 continue;
+            }
+            for read in queued.command.boundary() {
+                if let Some(remembered) = memory.get(&read.subject) {
+                    read.classes.iter().for_each(|class| remembered.confirm(*class, head, epoch));
+                }
             }
             let is_appended = queued.purpose == Purpose::Execute;
             let answer = outcome.map_err(ExecuteError::Refused).map(|mut recorded| {
@@ -345,7 +349,11 @@ impl Appender {
 
     /// Answers that the log could not be written. What was committed, if anything, is found out by loading anew.
     async fn fail(&mut self, unanswered: Vec<Queued>, error: &sqlx::Error) {
-        tracing::error!(error = error as &dyn std::error::Error, commands = unanswered.len(), "the log could not be written");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            commands = unanswered.len(),
+            "the log could not be written"
+        );
         self.engine.give_up().await;
         self.memory.lock().expect("invariant: nobody panics while holding the memory").clear();
         for queued in unanswered {
@@ -432,8 +440,7 @@ fn record(event: Event, context: &Context) -> Recorded {
 /// The index rows of an event.
 fn index_tags(recorded: &Recorded) -> Vec<TagKey> {
     let class = recorded.event.class();
-    let mut tags: Vec<TagKey> =
-        recorded.event.subjects().iter().map(|subject| TagKey::new(subject, class)).collect();
+    let mut tags: Vec<TagKey> = recorded.event.subjects().iter().map(|subject| TagKey::new(subject, class)).collect();
     tags.extend(recorded.request.key.map(|key| TagKey::new(&Subject::Request(key), Class::Decision)));
     tags.sort_unstable();
     tags.dedup();
@@ -451,8 +458,11 @@ struct Chains {
 impl Chains {
     /// The chain of a command that reads these subjects.
     fn of<'a>(&mut self, subjects: impl Iterator<Item = &'a Subject> + Clone) -> i32 {
-        let known: Vec<i32> =
-            subjects.clone().filter_map(|subject| self.of_subject.get(subject)).map(|chain| self.root(*chain)).collect();
+        let known: Vec<i32> = subjects
+            .clone()
+            .filter_map(|subject| self.of_subject.get(subject))
+            .map(|chain| self.root(*chain))
+            .collect();
         let chain = known.first().copied().unwrap_or_else(|| {
             self.merged_into.push(self.merged_into.len() as i32);
             self.merged_into.len() as i32 - 1

@@ -113,17 +113,13 @@ pub(crate) fn read(
 ) -> Result<Recorded, UnreadableEvent> {
     let malformed = |source| UnreadableEvent::Malformed { position, source };
     let envelope: Envelope<'_> = serde_json::from_str(envelope).map_err(malformed)?;
-    let unknown = || UnreadableEvent::UnknownType {
-        position,
-        event_type: envelope.event_type.into(),
-        version: envelope.v,
-    };
+    let unknown =
+        || UnreadableEvent::UnknownType { position, event_type: envelope.event_type.into(), version: envelope.v };
     if envelope.v != VERSION {
         return Err(unknown());
     }
-    let mut event = Event::from_facts(envelope.event_type, envelope.facts.get())
-        .ok_or_else(unknown)?
-        .map_err(malformed)?;
+    let mut event =
+        Event::from_facts(envelope.event_type, envelope.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
     if let Some(sealed) = &envelope.sealed {
         let opened = key(sealed.person)
             .and_then(|key| seal::open(&key, &belongs_to(envelope.id, envelope.event_type), sealed.part).ok())

@@ -1,11 +1,12 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `memory` and `engine` what it works with; then what events look like at rest, and the working state.
+//! writer, `memory`, `turns` and `engine` what it works with; then what events look like at rest, and the working state.
 
 pub mod store;
 mod appender;
 mod memory;
+mod turns;
 mod engine;
 pub mod envelope;
 pub mod migrate;

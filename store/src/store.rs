@@ -28,11 +28,12 @@ use crate::envelope::{self, UnreadableEvent};
 use crate::memory::{Memory, Remembered};
 use crate::seal::{KeyRing, NamedKey, PersonKey};
 use crate::secret::Secret;
+use crate::turns::Turns;
 
 /// Commands that may wait for the appender; past it callers are told to come back.
 const QUEUE_MAX: usize = 1_024;
 /// Connections for reading the log and for working state.
-const CONNECTIONS_MAX: u32 = 16;
+const CONNECTIONS_MAX: u32 = 8;
 /// How long a reader waits for a connection before it is told to come back.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How often the durability settings are read again (T56).
@@ -119,6 +120,7 @@ pub struct Store {
     location: Location,
     keys: Arc<KeyRing>,
     memory: Arc<Mutex<Memory>>,
+    turns: Arc<Turns>,
     queue: mpsc::Sender<Queued>,
     head: watch::Receiver<Position>,
     is_durable: Arc<AtomicBool>,
@@ -166,7 +168,8 @@ impl Store {
         };
         let task = tokio::spawn(appender.run());
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
-        Ok((Self { pool, clock, location, keys, memory, queue, head, is_durable }, task))
+        let turns = Arc::new(Turns::new());
+        Ok((Self { pool, clock, location, keys, memory, turns, queue, head, is_durable }, task))
     }
 
     /// Executes a command: decides it on the newest state, appends its events, and returns once they are durable.
@@ -201,6 +204,7 @@ impl Store {
             tracing::error!(error = &error as &dyn std::error::Error, command = name, "the log could not be read");
             ExecuteError::Unavailable
         };
+        let turns = self.turns.take(&self.missing(&command)).await;
         let loaded = self.load_boundary(&command).await.map_err(unavailable)?;
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
         let (answer, answered) = oneshot::channel();
@@ -209,25 +213,29 @@ impl Store {
             mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
             mpsc::error::TrySendError::Closed(_) => ExecuteError::Unavailable,
         })?;
+        drop(turns); // whoever is next finds in memory what was loaded, as soon as the appender has taken it
         answered.await.unwrap_or(Err(ExecuteError::Unavailable))
+    }
+
+    /// The subjects of a command's boundary that have to be loaded.
+    fn missing(&self, command: &Command) -> Vec<Subject> {
+        let fresh = command.fresh_subject();
+        let memory = self.memory.lock().expect("invariant: nobody panics while holding it");
+        let read = command.boundary().into_iter().map(|read| read.subject);
+        read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject)).collect()
     }
 
     /// Loads the subjects of a command's boundary that are not in memory.
     async fn load_boundary(&self, command: &Command) -> Result<Vec<(Subject, Remembered)>, ReadError> {
-        let fresh = command.fresh_subject();
-        let mut loaded = Vec::new();
-        for read in command.boundary() {
-            if fresh.as_ref() == Some(&read.subject) {
-                let nothing = Remembered::loaded(Known::nothing(&read.subject), 0);
-                loaded.push((read.subject, nothing));
-            } else if !self.memory.lock().expect("invariant: nobody panics while holding it").contains(&read.subject) {
-                let head = select_head(&self.pool).await?;
-                let events = self.events_about(&read.subject).await?;
-                let seen = events.last().map_or(head, |event| head.max(event.position));
-                let mut known = Known::nothing(&read.subject);
-                events.iter().for_each(|event| known.evolve(event));
-                loaded.push((read.subject, Remembered::loaded(known, seen)));
-            }
+        let nothing = |subject: Subject| (subject.clone(), Remembered::loaded(Known::nothing(&subject), 0));
+        let mut loaded: Vec<_> = command.fresh_subject().map(nothing).into_iter().collect();
+        for subject in self.missing(command) {
+            let head = select_head(&self.pool).await?;
+            let events = self.events_about(&subject).await?;
+            let seen = events.last().map_or(head, |event| head.max(event.position));
+            let mut known = Known::nothing(&subject);
+            events.iter().for_each(|event| known.evolve(event));
+            loaded.push((subject, Remembered::loaded(known, seen)));
         }
         Ok(loaded)
     }
@@ -253,13 +261,12 @@ impl Store {
     /// # Errors
     /// The log cannot be read, or an event in it is not readable by this release.
     pub async fn page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
-        let rows: Vec<(Position, String)> = sqlx::query_as(
-            "select position, envelope from event where position > $1 order by position limit $2",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows: Vec<(Position, String)> =
+            sqlx::query_as("select position, envelope from event where position > $1 order by position limit $2")
+                .bind(after)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         self.open_rows(rows).await
     }
 
@@ -319,9 +326,9 @@ impl Store {
         for chunk in persons.chunks(BINDS_MAX) {
             let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
             let sql = format!("select person, wrapped from person_key where person in ({})", places.join(", "));
-            let query = chunk.iter().fold(sqlx::query_as(sqlx::AssertSqlSafe(sql)), |query, person| {
-                query.bind(person.to_string())
-            });
+            let query = chunk
+                .iter()
+                .fold(sqlx::query_as(sqlx::AssertSqlSafe(sql)), |query, person| query.bind(person.to_string()));
             for (person, wrapped) in crate::engine::parse_keys(query.fetch_all(&self.pool).await?) {
                 match self.keys.unwrap(person, &wrapped) {
                     Ok(key) => self.keys.remember(person, key),
@@ -369,7 +376,14 @@ pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<An
 pub async fn views_pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
     match location {
         // Views may commit without waiting for the disk: a crash loses rows and checkpoint together.
-        Location::Postgres(url) => open_pool(url.reveal(), connections_max, Some("set synchronous_commit = off; set search_path = views, public")).await,
+        Location::Postgres(url) => {
+            open_pool(
+                url.reveal(),
+                connections_max,
+                Some("set synchronous_commit = off; set search_path = views, public"),
+            )
+            .await
+        }
         Location::Folder(folder) => sqlite_pool(folder, "views.db", connections_max, "normal").await,
     }
 }
@@ -386,8 +400,7 @@ async fn sqlite_pool(
     // The driver for any database takes a URL, and folders may be named with what stands for something else there.
     let url = format!("sqlite://{}", path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
     let busy_ms = SQLITE_BUSY_WAIT.as_millis();
-    let set_up: &'static str =
-        format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}").leak(); // once for each pool
+    let set_up: &'static str = format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}").leak(); // once for each pool
     open_pool(&url, connections_max, Some(set_up)).await
 }
 
@@ -421,7 +434,10 @@ async fn watch_durability(location: Location, is_durable: std::sync::Weak<Atomic
         let Ok(mut engine) = engine(&location) else { continue };
         if let Ok(weaknesses) = engine.weaknesses().await {
             if !weaknesses.is_empty() {
-                tracing::error!(settings = list(&weaknesses), "the database's durability settings are too weak to write");
+                tracing::error!(
+                    settings = list(&weaknesses),
+                    "the database's durability settings are too weak to write"
+                );
             }
             is_durable.store(weaknesses.is_empty(), Ordering::Relaxed);
         }

@@ -110,8 +110,7 @@ impl LinkKeys {
 }
 
 fn mac(key: &NamedKey, purpose: Purpose, parts: &[&[u8]]) -> Hmac<Sha256> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key.key.reveal()).expect("invariant: HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.key.reveal()).expect("invariant: HMAC takes a key of any length");
     mac.update(purpose.as_bytes());
     mac.update(&[0]);
     parts.iter().for_each(|part| mac.update(part));

@@ -21,6 +21,20 @@ const TENANT_CLAIM: &str = "tid";
 /// Longest wait for one answer of a provider: a person is waiting with us.
 pub(super) const PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Algorithms that are accepted if nothing else is configured: the asymmetric ones. Issuers in the field differ, and a
+/// key verifies only with algorithms of its own kind.
+const ALGORITHMS_DEFAULT: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
 /// Longest issuer key: it stands in paths and log lines.
 const KEY_LENGTH_MAX: usize = 32;
 
@@ -93,7 +107,7 @@ pub struct IssuerConfig {
 }
 
 impl IssuerConfig {
-    /// An enabled issuer with the defaults: subject `sub`; scopes `openid email profile`; RS256 and ES256; no bearer
+    /// An enabled issuer with the defaults: subject `sub`; scopes `openid email profile`; every algorithm that a published key fits; no bearer
     /// tokens; trusted for no address.
     pub fn new(key: &str, kind: IdentityKind, issuer: &str, client_id: &str) -> Self {
         Self {
@@ -106,7 +120,7 @@ impl IssuerConfig {
             client_secret: None,
             subject_claims: vec!["sub".to_owned()],
             scopes: "openid email profile".to_owned(),
-            algorithms: vec![Algorithm::RS256, Algorithm::ES256],
+            algorithms: ALGORITHMS_DEFAULT.to_vec(),
             bearer_audiences: Vec::new(),
             trusted_for: TrustedFor::None,
             create_account_url: None,

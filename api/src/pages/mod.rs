@@ -13,10 +13,13 @@ mod words;
 
 use askama::Template;
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
+use crate::asked::RequestId;
 use crate::problem::Problem;
 use crate::state::Api;
 use views::{ErrorPage, Frame, ICON, STYLESHEET};
@@ -59,7 +62,7 @@ pub fn page(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
-/// A problem as a page for people.
+/// A problem as a page for people. [`show_problems`] writes the page, since it knows the request.
 #[derive(Debug)]
 pub struct PageProblem(Problem);
 
@@ -71,17 +74,33 @@ impl<T: Into<Problem>> From<T> for PageProblem {
 
 impl IntoResponse for PageProblem {
     fn into_response(self) -> Response {
-        let problem = self.0;
-        let template = ErrorPage {
-            frame: Frame::default(),
-            status: problem.status,
-            title: problem.title.trim_end_matches('.').to_string(),
-            sentence: "Nothing was changed.".into(),
-            next: words::next_steps(&problem.code),
-            links: vec![],
-            code: problem.code.clone(),
-            request_id: String::new(),
-        };
-        page(problem.status(), &template)
+        let mut response = self.0.status().into_response();
+        response.extensions_mut().insert(self.0);
+        response
     }
+}
+
+/// Writes the page of a problem that a page's handler ended with.
+pub async fn show_problems(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
+    let mut response = next.run(request).await;
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let template = ErrorPage {
+        frame: Frame { csrf: String::new(), start_page: api.settings.start_page.clone() },
+        status: problem.status,
+        title: problem.title.trim_end_matches('.').to_string(),
+        sentence: "Nothing was changed.".into(),
+        next: words::next_steps(&problem.code),
+        links: vec![],
+        code: problem.code.clone(),
+        request_id: id.unwrap_or_default(),
+    };
+    page(problem.status(), &template)
+}
+
+/// Where there is nothing: a page for those who ask for pages, a problem for everybody else.
+pub async fn nothing_here(headers: HeaderMap) -> Response {
+    let problem = Problem::not_found("not_found", "There is nothing here.");
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accepts.contains("text/html") { PageProblem(problem).into_response() } else { problem.into_response() }
 }

@@ -34,7 +34,7 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
     let secret = api.store.begin_flow(&flow, api.store.clock().now() + FLOW_LIFETIME).await?;
     let template = SignInPage {
         frame: frame(&api, &flow.csrf),
-        purpose: "to see your profiles".into(),
+        purpose: "Sign in to see your profiles.".into(),
         issuers: words::issuers(&api),
         sign_in_action: "/sign-in".into(),
     };

@@ -104,10 +104,10 @@ pub(super) fn identity(api: &Api, row: &IdentityRow) -> IdentityView {
 pub(super) fn issuers(api: &Api) -> Vec<IssuerButton> {
     let button = |issuer: &crate::oidc::IssuerConfig| IssuerButton {
         id: issuer.key.clone(),
-        label: format!("Continue with {}", issuer.display_name),
+        label: issuer.display_name.clone(),
         hint: match issuer.kind {
-            IdentityKind::Personal => "An account of your own".into(),
-            IdentityKind::Organizational => "An account from your employer or school".into(),
+            IdentityKind::Personal => "An account of your own.".into(),
+            IdentityKind::Organizational => "An account from your employer or school.".into(),
         },
         create_url: issuer.create_account_url.clone(),
     };

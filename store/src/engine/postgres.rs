@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use domain::event::Position;
 use domain::tag::TagKey;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use uuid::Uuid;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use uuid::Uuid;
 
 use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
 use crate::durability::Weakness;

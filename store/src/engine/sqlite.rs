@@ -7,8 +7,8 @@ use domain::event::Position;
 use domain::tag::TagKey;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use uuid::Uuid;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use uuid::Uuid;
 
 use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
 use crate::durability::Weakness;
@@ -39,11 +39,20 @@ impl SqliteEngine {
         if rows.is_empty() {
             return Ok(());
         }
-        sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).execute(self.connection().await?).await.map(drop)
+        sqlx::query(sql)
+            .bind(serde_json::Value::from(rows).to_string())
+            .execute(self.connection().await?)
+            .await
+            .map(drop)
     }
 
     /// The numbers of the commands whose checks fail.
-    async fn failed(&mut self, head: Position, expected: Position, batch: &[BatchCommand]) -> Result<HashSet<usize>, sqlx::Error> {
+    async fn failed(
+        &mut self,
+        head: Position,
+        expected: Position,
+        batch: &[BatchCommand],
+    ) -> Result<HashSet<usize>, sqlx::Error> {
         let mut checks = Vec::new();
         for (number, command) in batch.iter().enumerate() {
             let asked = command.checks.iter().filter(|check| head != expected || check.always);
@@ -74,10 +83,16 @@ impl SqliteEngine {
             }
             keys.extend(command.person_key.iter().map(|(person, wrapped)| json!([person, wrapped])));
         }
-        self.insert("insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1)", keys)
-            .await?;
-        self.insert("insert into event (position, envelope) select value ->> 0, value ->> 1 from json_each($1)", events)
-            .await?;
+        self.insert(
+            "insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1)",
+            keys,
+        )
+        .await?;
+        self.insert(
+            "insert into event (position, envelope) select value ->> 0, value ->> 1 from json_each($1)",
+            events,
+        )
+        .await?;
         self.insert("insert into event_tag (tag, position) select value ->> 0, value ->> 1 from json_each($1)", tags)
             .await?;
         if position > head {
@@ -109,12 +124,11 @@ impl Engine for SqliteEngine {
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
-        let rows = sqlx::query_as(
-            "select person, wrapped from person_key where person in (select value from json_each($1))",
-        )
-        .bind(json!(persons).to_string())
-        .fetch_all(self.connection().await?)
-        .await?;
+        let rows =
+            sqlx::query_as("select person, wrapped from person_key where person in (select value from json_each($1))")
+                .bind(json!(persons).to_string())
+                .fetch_all(self.connection().await?)
+                .await?;
         Ok(parse_keys(rows))
     }
 

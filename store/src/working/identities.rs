@@ -23,11 +23,13 @@ impl Store {
             return Ok(found);
         }
         let fresh = IdentityId(random::uuid()).to_string();
-        sqlx::query("insert into identity_look_up (subject, identity) values ($1, $2) on conflict (subject) do nothing")
-            .bind(&hash)
-            .bind(fresh)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "insert into identity_look_up (subject, identity) values ($1, $2) on conflict (subject) do nothing",
+        )
+        .bind(&hash)
+        .bind(fresh)
+        .execute(&self.pool)
+        .await?;
         self.known_identity(key, issuer, subject).await?.ok_or(ReadError::Database(sqlx::Error::RowNotFound))
     }
 

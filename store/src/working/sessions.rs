@@ -30,7 +30,11 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn begin_session(&self, identity: IdentityId, signed_in_at: Timestamp) -> Result<Secret<String>, ReadError> {
+    pub async fn begin_session(
+        &self,
+        identity: IdentityId,
+        signed_in_at: Timestamp,
+    ) -> Result<Secret<String>, ReadError> {
         let (secret, now) = (fresh_secret(), self.clock.now());
         sqlx::query(
             "insert into session (id_hash, identity, csrf, signed_in_at, created_at, seen_at) \
