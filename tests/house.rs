@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("vinculum", &["domain", "store", "projections", "workers", "api"]),
 ];
 
-/// Which of our crates may name these crates.
+/// Which of our crates may name these crates outside their tests.
 const CONFINED: [(&str, &[&str]); 3] =
     [("axum", &["api", "vinculum"]), ("lettre", &["workers"]), ("sqlx", &["store", "projections"])];
 
@@ -111,7 +111,7 @@ fn the_domain_is_pure() {
 fn axum_lettre_and_sqlx_stay_in_their_rooms() {
     for (name, allowed) in CONFINED {
         for member in members().filter(|member| !allowed.contains(member)) {
-            assert!(dependencies_of(member).all(|dependency| dependency != name), "{member} must not use {name}");
+            assert!(shipped_dependencies_of(member).all(|used| used != name), "{member} must not use {name}");
         }
     }
     for (path, line) in lines_of(&["src"]).filter(|(path, _)| !path.starts_with("src/dev")) {
@@ -237,13 +237,18 @@ fn members() -> impl Iterator<Item = &'static str> {
 
 /// Direct dependencies of one of our crates, of every kind.
 fn dependencies_of(member: &str) -> impl Iterator<Item = &'static str> {
+    declared_by(member).map(|dependency| text(dependency, "name"))
+}
+
+/// Direct dependencies of one of our crates, without those that only its tests have.
+fn shipped_dependencies_of(member: &str) -> impl Iterator<Item = &'static str> {
+    declared_by(member).filter(|dependency| dependency["kind"] != "dev").map(|dependency| text(dependency, "name"))
+}
+
+fn declared_by(member: &str) -> impl Iterator<Item = &'static Value> {
     let package = packages().find(|package| package["source"].is_null() && text(package, "name") == member);
     let package = package.unwrap_or_else(|| panic!("{member} is no crate of the workspace"));
-    package["dependencies"]
-        .as_array()
-        .expect("dependencies are listed")
-        .iter()
-        .map(|dependency| text(dependency, "name"))
+    package["dependencies"].as_array().expect("dependencies are listed").iter()
 }
 
 /// Names of everything that the library of one of our crates is built on.

@@ -3,11 +3,7 @@
 //! Reading order: `bench` is a database and its writers, `commands` the wishes that the tests speak of, `check` what
 //! holds of every log; then the promises.
 
-mod support {
-    #![allow(dead_code, reason = "the log needs a database only")]
-    pub mod postgres;
-    pub mod server;
-}
+mod support;
 
 mod log {
     #[macro_use]

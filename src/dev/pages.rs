@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
 use domain::event::{Event, Recorded};
-use domain::ids::MailId;
+use domain::ids::{InvitationId, MailId};
 use domain::tag::Subject;
 use mail_parser::{Message, MessageParser};
 use serde::Deserialize;
@@ -60,14 +60,16 @@ struct OnlyToken {
 async fn start(development: Development, api: Api, notice: Notice) -> Result<Response, PageProblem> {
     let events = api.store.events_about(&Subject::Account(development.samples.account)).await?;
     let mails = mails(&development.folder).await;
-    let links: Vec<&Mail> = mails.iter().filter(|mail| is_invitation_of(mail, &events, &development)).collect();
+    let links: Vec<&Mail> = mails.iter().filter(|mail| issued_with(mail, &events, &development).is_some()).collect();
+    let open = open_invitation(&events, &development);
+    let is_open = |mail: &&&Mail| open.is_some() && issued_with(mail, &events, &development) == open;
     let places = Places {
         invitee: INVITEE.0.into(),
         stranger: STRANGER.into(),
         portal: api.settings.portals.customer.name.clone(),
         mailbox_url: "/dev/mailbox".into(),
         newest_mail_url: links.first().map(|mail| mail.url()),
-        older_mail_url: links.get(1).map(|mail| mail.url()),
+        older_mail_url: links.iter().filter(is_open).nth(1).map(|mail| mail.url()),
         profile_url: "/profile".into(),
         history_url: "/dev/history".into(),
         send_again_action: "/dev/send-again".into(),
@@ -108,17 +110,40 @@ fn steps_done(events: &[Recorded], development: &Development) -> usize {
     done.max().unwrap_or(0)
 }
 
-fn is_invitation_of(mail: &Mail, events: &[Recorded], development: &Development) -> bool {
-    events.iter().any(|recorded| match &recorded.event {
-        Event::InvitationIssued(e) => e.mail == mail.id && e.professional == development.samples.invitee,
-        _ => false,
+/// The invitation of the sample person whose link the mail brings.
+fn issued_with(mail: &Mail, events: &[Recorded], development: &Development) -> Option<InvitationId> {
+    events.iter().find_map(|recorded| match &recorded.event {
+        Event::InvitationIssued(e) if e.mail == mail.id && e.professional == development.samples.invitee => {
+            Some(e.invitation)
+        }
+        _ => None,
     })
+}
+
+/// The newest invitation of the sample person, unless it was accepted: an accepted one has no newer link.
+fn open_invitation(events: &[Recorded], development: &Development) -> Option<InvitationId> {
+    let newest = events.iter().rev().find_map(|recorded| match &recorded.event {
+        Event::InvitationIssued(e) if e.professional == development.samples.invitee => Some(e.invitation),
+        _ => None,
+    });
+    let is_accepted = |recorded: &Recorded| matches!(&recorded.event, Event::IdentityAssociated(e) if Some(e.invitation) == newest);
+    newest.filter(|_| !events.iter().any(is_accepted))
 }
 
 async fn send_again(development: Development, api: Api, form: OnlyToken) -> Result<Response, PageProblem> {
     if form.csrf != development.csrf {
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", "Go back to the start page and try again.").into());
     }
+    let mut generation = send_once(&development, &api).await?;
+    // Once the invitation was accepted, this began a new one: its first link needs a newer one to be an older one.
+    if generation == 1 {
+        generation = send_once(&development, &api).await?;
+    }
+    Ok(Redirect::to(&format!("/?sent={generation}")).into_response())
+}
+
+/// Sends the next link and waits until its mail is in the mailbox; returns which link it is.
+async fn send_once(development: &Development, api: &Api) -> Result<u32, PageProblem> {
     let samples::Samples { account, invitee, administrator } = development.samples;
     let command = Command::SendInvitation { account, professional: invitee, new: new_link(api.link_keys.newest()) };
     let request = Request { id: random::uuid(), key: None, body: None };
@@ -127,15 +152,14 @@ async fn send_again(development: Development, api: Api, form: OnlyToken) -> Resu
         Event::InvitationIssued(e) => Some((e.generation, e.mail)),
         _ => None,
     });
-    let Some((generation, mail)) = issued else { return Ok(Redirect::to("/").into_response()) };
-    // The worker writes the file within a moment; the start page should show it.
+    let (generation, mail) = issued.ok_or_else(Problem::unavailable)?;
     for _ in 0..100 {
         if path_of(&development.folder, mail).exists() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    Ok(Redirect::to(&format!("/?sent={generation}")).into_response())
+    Ok(generation)
 }
 
 /// A mail in the folder.

@@ -21,7 +21,7 @@ use super::bench::{Bench, at_once, open_at, request, standing_clock};
 use super::check::readable;
 use super::commands::*;
 
-const ROUNDS: u64 = 40;
+const ROUNDS: u64 = 30;
 const CALLS_IN_A_ROUND: usize = 24;
 
 /// Numbers that look random and are the same each time (splitmix64).
@@ -199,8 +199,8 @@ async fn every_answer_is_explained(bench: &Bench, writers: usize, seed: u64) -> 
     for round in 0..ROUNDS {
         // Sometimes alone and one after the other, sometimes all at once.
         let at_a_time = if round % 5 == 0 { 1 } else { CALLS_IN_A_ROUND };
+        let (now, states) = (clock.now(), states(&stores[0]).await);
         for _ in 0..CALLS_IN_A_ROUND / at_a_time {
-            let (now, states) = (clock.now(), states(&stores[0]).await);
             let wishes: Vec<_> = (0..at_a_time)
                 .map(|_| {
                     let (caller, command) = dice.wish(&states);
@@ -219,7 +219,10 @@ async fn every_answer_is_explained(bench: &Bench, writers: usize, seed: u64) -> 
         let events = call.result.iter().flat_map(|executed| &executed.events);
         for answered in events {
             let stored = &log[answered.position as usize - 1];
-            assert_eq!((stored.id, stored.recorded_at, &stored.actor, &stored.request), (answered.id, call.now, &call.caller.actor, &call.request));
+            assert_eq!(
+                (stored.id, stored.recorded_at, &stored.actor, &stored.request),
+                (answered.id, call.now, &call.caller.actor, &call.request)
+            );
             assert_eq!(stored.event.facts(), answered.event.facts());
             *words.entry(answered.event.name().into()).or_default() += 1;
         }

@@ -72,6 +72,48 @@ on_both! {
         run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
     }
 
+    /// Whatever keeps the database from writing: callers are told, nothing is half there, and it goes on by itself.
+    async fn t75_a_database_that_cannot_write_loses_nothing_and_recovers_by_itself(bench: &Bench) {
+        let (store, other) = (bench.writer().await, bench.writer().await);
+        let account = an_account(&store).await;
+        let mut outside = bench.outside().await;
+        let (cannot_write, can_write) = match bench.server() {
+            Some(_) => (
+                "create or replace function disk_full() returns trigger language plpgsql
+                 as 'begin raise ''disk full''; end';
+                 create trigger disk_full before insert on event for each statement execute function disk_full()",
+                "drop trigger disk_full on event",
+            ),
+            None => (
+                "create trigger disk_full before insert on event begin select raise(abort, 'disk full'); end",
+                "drop trigger disk_full",
+            ),
+        };
+        for round in 0..6 {
+            let (professional, address, key) = (fresh_professional(), address(), store::random::uuid());
+            let request = domain::caller::Request {
+                id: key,
+                key: Some(domain::tag::RequestKey(key)),
+                body: Some(1),
+            };
+            if round % 2 == 0 {
+                // What the writer remembers is out of date, so that it writes when it decides again.
+                run(&other, &staff(), set_plan(account, &format!("Plan {round}"))).await.unwrap();
+            }
+            outside.run(cannot_write).await.unwrap();
+            let command = add(account, professional, &address);
+            let failed = store.execute(command.clone(), staff(), request.clone()).await;
+            assert!(matches!(failed, Err(ExecuteError::Unavailable)), "{failed:?}");
+            let head = store.head().await.unwrap();
+            assert_eq!(store.page(0, 1_000).await.unwrap().len() as i64, head);
+            let keys = outside.texts("select person from person_key").await;
+            assert!(!keys.contains(&professional.to_string()), "no key without the person");
+            outside.run(can_write).await.unwrap();
+            let executed = store.execute(command, staff(), request).await.unwrap();
+            assert_eq!((executed.replayed, executed.events[0].position), (false, head + 1));
+        }
+    }
+
     /// A handle's clones may all be gone while commands are under way: they are worked off before the task ends.
     async fn commands_under_way_are_finished_when_the_store_is_closed(bench: &Bench) {
         let (store, ended) = bench.open().await.unwrap();
@@ -124,7 +166,8 @@ async fn nothing_is_open(bench: &Bench) {
         while server.sql(open) != "0" {
             assert!(start.elapsed() < Duration::from_secs(5), "a transaction is left open");
         }
-        let aborted = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'";
+        let aborted =
+            "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'";
         assert_eq!(server.sql(aborted), "0");
     }
     let mut outside = bench.outside().await;

@@ -15,9 +15,12 @@ async fn race(
     writers: &[Store],
     commands: impl IntoIterator<Item = (domain::caller::Caller, domain::command::Command)>,
 ) -> Vec<Result<Executed, ExecuteError>> {
-    at_once(commands.into_iter().zip(writers.iter().cloned().cycle()).map(|((caller, command), store)| async move {
-        run(&store, &caller, command).await
-    }))
+    at_once(
+        commands
+            .into_iter()
+            .zip(writers.iter().cloned().cycle())
+            .map(|((caller, command), store)| async move { run(&store, &caller, command).await }),
+    )
     .await
 }
 

@@ -128,8 +128,7 @@ async fn t55_only_the_owner_and_the_service_may_append() {
     server.sql(&format!("create role service_of_{name} login; create role guest_of_{name} login"));
     store::migrate::migrate(&bench.location(), Some(&format!("service_of_{name}"))).await.unwrap();
     let address_of = server.url().split_once('@').unwrap().1;
-    let mut guest =
-        PgConnection::connect(&format!("postgres://guest_of_{name}@{address_of}")).await.unwrap();
+    let mut guest = PgConnection::connect(&format!("postgres://guest_of_{name}@{address_of}")).await.unwrap();
     for sql in [
         "select log_lock()",
         "select log_append(0, '{1}', '{}', '{}', '{}', 0, '{1}', '{x}', '{}', '{}', '{}', '{}', '{}')",

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
@@ -36,7 +37,7 @@ impl Browser {
             "--window-size=1280,900",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         ];
-        let wishes = json!({ "goog:chromeOptions": { "args": flags } });
+        let wishes = json!({ "goog:chromeOptions": { "args": flags }, "goog:loggingPrefs": { "browser": "ALL" } });
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(wishes.as_object().expect("it is an object").clone());
         let client = builder.connect(server.ready()).await.expect("the driver opens a window");
@@ -88,6 +89,14 @@ impl Browser {
         }
     }
 
+    /// Takes what the browser has complained about since the last time: errors of scripts, resources that did not load,
+    /// breaches of a page's policy.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(ConsoleLog).await.expect("the driver keeps the console's log");
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries.iter().map(|entry| format!("{} {}", entry["level"], entry["message"])).collect()
+    }
+
     /// Writes what the window shows to `screenshots/NAME.png` in the build folder.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
@@ -96,6 +105,20 @@ impl Browser {
         let picture = self.client.screenshot().await.expect("a window can be drawn");
         std::fs::write(&path, picture).expect("the folder takes files");
         path
+    }
+}
+
+/// The driver's command for what stands in the console, which WebDriver itself does not have.
+#[derive(Debug)]
+struct ConsoleLog;
+
+impl WebDriverCompatibleCommand for ConsoleLog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (reqwest::Method, Option<String>) {
+        (reqwest::Method::POST, Some(json!({ "type": "browser" }).to_string()))
     }
 }
 

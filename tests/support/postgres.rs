@@ -1,4 +1,4 @@
-//! A database of its own for each test. Needs nothing but `std` and `server`, so that a member's tests can include both by path.
+//! A database of its own for each test. Needs nothing but `std` and `server`: a test without the rest takes `database.rs`.
 
 use std::process::Command;
 use std::sync::OnceLock;

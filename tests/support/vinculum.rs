@@ -84,14 +84,22 @@ impl Vinculum {
     /// # Panics
     /// When it does not stop in time.
     pub fn stop(mut self) -> ExitStatus {
-        self.stop_within(Duration::from_secs(WAIT_SECONDS_MAX)).expect("the service stops when it is asked to")
+        self.stop_within("TERM", Duration::from_secs(WAIT_SECONDS_MAX)).expect("the service stops when it is asked to")
     }
 
-    fn stop_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+    /// Stops it as Ctrl-C does (`INT`) and waits for its exit.
+    ///
+    /// # Panics
+    /// When it does not stop in time.
+    pub fn interrupt(mut self) -> ExitStatus {
+        self.stop_within("INT", Duration::from_secs(WAIT_SECONDS_MAX)).expect("the service stops at Ctrl-C")
+    }
+
+    fn stop_within(&mut self, by: &str, patience: Duration) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);
         }
-        signal(self.child.id(), "TERM");
+        signal(self.child.id(), by);
         let start = Instant::now();
         while start.elapsed() < patience {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -105,7 +113,7 @@ impl Vinculum {
 
 impl Drop for Vinculum {
     fn drop(&mut self) {
-        if self.stop_within(Duration::from_secs(5)).is_none() {
+        if self.stop_within("TERM", Duration::from_secs(5)).is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

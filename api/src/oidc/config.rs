@@ -107,7 +107,7 @@ pub struct IssuerConfig {
 }
 
 impl IssuerConfig {
-    /// An enabled issuer with the defaults: subject `sub`; scopes `openid email profile`; every algorithm that a published key fits; no bearer
+    /// An enabled issuer with the defaults: subject `sub`; scopes `openid email profile`; every asymmetric algorithm; no bearer
     /// tokens; trusted for no address.
     pub fn new(key: &str, kind: IdentityKind, issuer: &str, client_id: &str) -> Self {
         Self {

@@ -112,6 +112,7 @@ impl FakeProvider {
     fn config(&self, key: &str) -> IssuerConfig {
         let mut config = IssuerConfig::new(key, IdentityKind::Personal, &self.issuer, CLIENT);
         config.bearer_audiences = vec![AUDIENCE.to_owned()];
+        config.algorithms = vec![Algorithm::RS256, Algorithm::ES256];
         config
     }
 
