@@ -43,7 +43,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let (store, appender) = open(&config).await?;
     let (projector, views) = Projector::open(store.clone()).await.map_err(Failure::other)?;
     let (stop, stopped) = watch::channel(false);
-    let mut tasks = vec![tokio::spawn(projector.run(stopped.clone()))];
+    let (stop_views, views_stopped) = watch::channel(false);
+    let projecting = tokio::spawn(projector.run(views_stopped));
+    let mut tasks = Vec::new();
     let (api, extra) = http_side(&config, address, &store, &views, &keys).await?;
     tasks.push(tokio::spawn(mail_worker(&config, &api, keys)?.run(stopped.clone())));
     tasks.push(tokio::spawn(sweep(store.clone(), stopped.clone())));
@@ -56,7 +58,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
             tracing::error!(%error, "the server ended");
         }
     }));
-    finish(tasks, appender, stopped).await;
+    finish(tasks, stop_views, [projecting, appender], stopped).await;
     Ok(())
 }
 
@@ -156,14 +158,23 @@ async fn ask_to_stop(stop: watch::Sender<bool>) {
     stop.send_replace(true);
 }
 
-/// Waits, within bounds, until everything under way is finished and everything queued is written.
-async fn finish(tasks: Vec<JoinHandle<()>>, appender: JoinHandle<()>, mut stopped: watch::Receiver<bool>) {
+/// Waits, within bounds, until everything under way is finished: first requests and mails, which wait for the views;
+/// then the projector; last the appender, which ends with its queue empty once nobody holds the store.
+async fn finish(
+    tasks: Vec<JoinHandle<()>>,
+    stop_views: watch::Sender<bool>,
+    last: [JoinHandle<()>; 2],
+    mut stopped: watch::Receiver<bool>,
+) {
     let _ = stopped.wait_for(|stopped| *stopped).await; // the sender lives until it has told
     let all = async {
         for task in tasks {
             let _ = task.await; // a task that panicked has logged it
         }
-        let _ = appender.await;
+        stop_views.send_replace(true);
+        for task in last {
+            let _ = task.await;
+        }
     };
     if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
         tracing::warn!("stopped with something under way; nothing acknowledged is lost");

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
-use domain::refusal::Refusal;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToResponse};
 use utoipa_swagger_ui::SwaggerUi;
@@ -70,7 +69,7 @@ fn problems() -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Problem codes - Vinculum</title>\
          <link rel=\"stylesheet\" href=\"/assets/vinculum.css\"></head><body><main><h1>Problem codes</h1><dl>",
     );
-    for (code, sentence) in Refusal::CODES {
+    for (code, sentence) in crate::codes::all() {
         let _ = write!(page, "<dt id=\"{code}\"><code>{code}</code></dt><dd>{sentence}</dd>"); // a String takes it all
     }
     page.push_str("</dl></main></body></html>");

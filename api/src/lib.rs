@@ -6,6 +6,7 @@
 pub mod state;
 pub mod asked;
 pub mod problem;
+pub mod codes;
 pub mod oidc;
 pub mod v1;
 pub mod docs;

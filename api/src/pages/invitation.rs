@@ -7,11 +7,11 @@ use domain::address::EmailAddress;
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
 use domain::event::Event;
-use domain::ids::{FlowId, IdentityId, ProfessionalId};
+use domain::ids::{FlowId, IdentityId};
 use domain::invitation::{CODE_LIFETIME, CODE_TRIES_MAX, CODES_MAX, Link, Mailbox};
 use domain::refusal::Refusal;
 use domain::time::Millis;
-use projections::invitations::InvitationContext;
+use projections::invitations::{InvitationContext, Status};
 use serde::Deserialize;
 use store::{ExecuteError, random};
 use subtle::ConstantTimeEq;
@@ -58,7 +58,8 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
     let open = Open::of(&api, &browser).await?;
     let link = open.link()?;
     let context = context(&api, link).await?;
-    if let Some(session) = &browser.session {
+    // An open invitation is shown to the linked person, too: it may have come to bring another sign-in (R11).
+    if let (Some(session), Status::Accepted) = (&browser.session, context.invitation.status) {
         let answer = ask_to_accept(&api, &open.flow, session.identity, &browser.request).await;
         if matches!(&answer, Ok(events) if events.is_empty()) {
             return Ok(ended_page(&api, LinkEnd::AlreadyYours, None));
@@ -281,7 +282,7 @@ pub async fn show_confirmation(State(api): State<Api>, browser: Browser) -> Resu
     let open = Open::of(&api, &browser).await?;
     let Some(person) = open.flow.person.clone() else { return Ok(Redirect::to("/invitation").into_response()) };
     let events = match ask_to_accept(&api, &open.flow, person.identity, &browser.request).await {
-        Ok(events) if events.is_empty() => return Ok(ended_page(&api, LinkEnd::AlreadyYours, None)),
+        Ok(events) if events.is_empty() => return Ok(ended_page(&api, LinkEnd::AlreadyYours, Some(&open.flow))),
         Ok(events) => events,
         Err(ExecuteError::Refused(Refusal::MailboxCodeRequired)) => {
             return Ok(Redirect::to("/invitation/code").into_response());
@@ -354,8 +355,7 @@ pub async fn show_linked(State(api): State<Api>, browser: Browser) -> Result<Res
     };
     let identity = api.views.identity(person.identity).await?;
     let profiles = api.views.profiles(person.identity).await?;
-    let is_linked = |id: ProfessionalId| id == linked;
-    let (this, others): (Vec<_>, Vec<_>) = profiles.iter().partition(|(professional, _)| is_linked(professional.id));
+    let (this, others): (Vec<_>, Vec<_>) = profiles.iter().partition(|(professional, _)| professional.id == linked);
     let (Some(row), Some((professional, account))) = (identity, this.first()) else {
         return Ok(Redirect::to("/profile").into_response());
     };
@@ -448,14 +448,19 @@ fn ended(api: &Api, error: ExecuteError, flow: &Flow) -> Result<Response, PagePr
 
 fn ended_page(api: &Api, end: LinkEnd, flow: Option<&Flow>) -> Response {
     let (title, sentence) = end.words();
-    let may_ask = flow.is_some() && matches!(end, LinkEnd::Expired | LinkEnd::Superseded);
+    let action = match end {
+        LinkEnd::Expired | LinkEnd::Superseded => Some(("Send me the newest link", "/invitation/latest")),
+        LinkEnd::AlreadyYours => Some(("Use another account instead", "/invitation/other-account")),
+        _ => None,
+    };
+    let action = action.filter(|_| flow.is_some()).map(|(label, url)| PostAction { label: label.into(), url: url.into() });
     let template = LinkEndedPage {
         frame: frame(api, flow.map(|flow| flow.csrf.as_str()).unwrap_or_default()),
         tone: end.tone(),
         title: title.into(),
         sentence: sentence.into(),
         next: end.next(),
-        action: may_ask.then(|| PostAction { label: "Send me the newest link".into(), url: "/invitation/latest".into() }),
+        action,
         links: vec![PageLink { label: "My profile".into(), url: "/profile".into() }],
         code: None,
     };

@@ -254,7 +254,7 @@ impl LinkEnd {
             ),
             LinkEnd::AlreadyYours => (
                 "You are already linked",
-                "You have accepted this invitation with the sign-in you use now. There is nothing left to do.",
+                "The sign-in you use now opens this profile. There is nothing left to do.",
             ),
         }
     }
