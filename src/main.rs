@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod telemetry;
 mod serve;
+mod listen;
 mod commands;
 mod dev;
 

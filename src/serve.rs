@@ -24,6 +24,7 @@ use crate::cli::Failure;
 use crate::commands::{keys, open};
 use crate::config::{Config, Keys, Mode};
 use crate::dev::Development;
+use crate::listen::{self, Limits};
 
 /// How long requests and mails under way may take once the service is asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -52,12 +53,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     drop((store, views));
     announce(&config, address);
     let router = api::router(api, extra);
-    let server = axum::serve(listener, router).with_graceful_shutdown(ask_to_stop(stop));
-    tasks.push(tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the server ended");
-        }
-    }));
+    tasks.push(tokio::spawn(listen::serve(listener, router, Limits::DEFAULT, ask_to_stop(stop))));
     finish(tasks, stop_views, [projecting, appender], stopped).await;
     Ok(())
 }
