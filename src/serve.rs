@@ -28,7 +28,7 @@ use crate::listen::{self, Limits};
 
 /// How long requests and mails under way may take once the service is asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(20);
-/// How often ended sessions, flows and budgets are deleted.
+/// How often ended sessions and flows are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// Runs the service until it is asked to stop (Ctrl-C, SIGTERM).

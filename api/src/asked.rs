@@ -88,8 +88,12 @@ impl FromRequestParts<Api> for Authenticated {
         }
         let bearer = api.providers.bearer(token).await?;
         let details = Details { name: bearer.name, email: bearer.email };
-        let identity =
-            known_identity(api, &bearer.issuer_key, bearer.kind, &bearer.issuer, &bearer.subject, details, &request).await?;
+        // Most access tokens tell neither name nor address: then the first sign-in, which does, registers the identity.
+        let identity = if details.name.is_none() && details.email.is_none() {
+            api.store.identity(&api.look_up_key, &bearer.issuer, &bearer.subject).await?
+        } else {
+            known_identity(api, &bearer.issuer_key, bearer.kind, &bearer.issuer, &bearer.subject, details, &request).await?
+        };
         let mut caller = Caller::new(Actor::Identity(identity));
         caller.acting_as = acting_as(&parts.headers, api, identity).await?;
         Ok(Self { caller, reader: Reader::Identity(identity), request })
@@ -181,6 +185,10 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", title));
         }
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        if text.trim_ascii_start().starts_with(b"[") {
+            // serde would take a list for the fields in their order.
+            return Err(Problem::invalid("invalid_body", "The body is not as described: it is a list, not an object."));
+        }
         let body = serde_json::from_slice(text).map_err(|error| invalid_body(&error))?;
         let mut request = by.request.clone();
         if let Some(key) = idempotency_key {
@@ -205,12 +213,15 @@ fn invalid_body(error: &serde_json::Error) -> Problem {
     }
 }
 
-/// serde's message without the values in it: `invalid type: string "…", expected …` names what was sent.
+/// serde's message without what was sent: a name or value of the body stands in quotes before what was expected.
 fn data_error(error: &serde_json::Error) -> String {
     let message = error.to_string();
-    match message.split_once('"') {
-        Some(_) => format!("line {}, column {}", error.line(), error.column()),
-        None => message,
+    let expected = [", expected ", ", there are no "].iter().filter_map(|words| message.rfind(words)).max();
+    let (found, expected) = message.split_at(expected.unwrap_or(message.len()));
+    match found.split_once(['"', '`']) {
+        Some((kind, _)) if !expected.is_empty() => format!("{}{expected}", kind.trim_end()),
+        Some(_) if found.contains('"') => format!("line {}, column {}", error.line(), error.column()),
+        _ => message,
     }
 }
 

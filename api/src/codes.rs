@@ -10,6 +10,7 @@ const OWN: &[(&str, &str)] = &[
     ("person_needed", "Only a signed-in person can ask this, not an API key."),
     // How it is asked
     ("not_found", "There is nothing at this path."),
+    ("method_not_allowed", "The path takes other methods only; Allow lists them."),
     ("host_unknown", "The service does not answer for this host."),
     ("content_type", "Send the body as application/json."),
     ("malformed_json", "The body is not JSON."),

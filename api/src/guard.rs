@@ -44,7 +44,7 @@ pub fn stand_before(routes: Router<Api>, api: Api) -> Router<Api> {
 /// Serves the configured hosts only (T16). On loopback, `localhost` is led to the one host that is served.
 async fn check_host(State(api): State<Api>, request: Request, next: Next) -> Response {
     let settings = &api.settings;
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = asked_host(&request);
     let base = authority(&settings.base_url);
     if host == base || settings.other_hosts.iter().any(|other| other == host) {
         return next.run(request).await;
@@ -56,6 +56,19 @@ async fn check_host(State(api): State<Api>, request: Request, next: Next) -> Res
         return Redirect::temporary(target.as_ref().map_or("/", url::Url::as_str)).into_response();
     }
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "host_unknown", "This host is not served here.").into_response()
+}
+
+/// The host that is asked for: the request's target names it before any `Host` does (RFC 9112, 3.2.2), on HTTP/2 alone.
+/// Two `Host`s are none.
+fn asked_host(request: &Request) -> &str {
+    if let Some(authority) = request.uri().authority() {
+        return authority.as_str();
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 /// `host` or `host:port`, as browsers send it.

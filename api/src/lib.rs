@@ -28,6 +28,7 @@ pub fn router(api: Api, extra: Router<Api>) -> Router {
         .merge(pages::router())
         .merge(extra)
         .fallback(pages::nothing_here)
+        .method_not_allowed_fallback(pages::not_done_here)
         .layer(from_fn_with_state(api.clone(), pages::show_problems));
     guard::stand_before(routes, api.clone()).merge(health::router()).with_state(api)
 }

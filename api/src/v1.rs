@@ -1,5 +1,7 @@
 //! The JSON API under `/v1`: translate in, execute or query, translate out.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -85,12 +87,13 @@ pub fn with_etag<T: Serialize>(position: Position, resource: T) -> Response {
 }
 
 /// Reads an opaque cursor as the position or id that it stands for.
-pub(crate) fn read_cursor(cursor: Option<&str>) -> Result<String, Problem> {
+pub(crate) fn read_cursor<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
     use base64::Engine as _;
     let invalid = || Problem::new(StatusCode::BAD_REQUEST, "cursor_invalid", "The cursor is not one of ours.");
-    let Some(cursor) = cursor else { return Ok(String::new()) };
+    let Some(cursor) = cursor else { return Ok(None) };
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
-    String::from_utf8(bytes).map_err(|_| invalid())
+    let text = String::from_utf8(bytes).map_err(|_| invalid())?;
+    text.parse().map(Some).map_err(|_| invalid())
 }
 
 /// Writes an opaque cursor.

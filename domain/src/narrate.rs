@@ -96,7 +96,7 @@ impl Narrator {
             Event::MailboxCodeIssued(e) => format!(
                 "A code was sent to the registered mailbox of {}; it works until {}.",
                 self.professional(e.professional),
-                e.expires_at
+                e.expires_at.in_words()
             ),
             Event::IdentityRegistered(e) => {
                 format!("{} signed in for the first time.", capitalised(&self.identity(e.identity)))
@@ -115,7 +115,7 @@ impl Narrator {
                 "{} was not taken over for now{}; the next attempt is due at {}.",
                 capitalised(&self.mail(e.mail, e.professional)),
                 answer(e.code),
-                e.retry_at
+                e.retry_at.in_words()
             ),
             Event::MailOutcomeUnknown(e) => format!(
                 "Nobody knows whether {} was taken over in attempt {}; it may arrive twice.",
@@ -153,7 +153,7 @@ impl Narrator {
     }
 
     fn invitation_issued(&self, e: &InvitationIssued) -> String {
-        let (to, until) = (self.professional(e.professional), e.expires_at);
+        let (to, until) = (self.professional(e.professional), e.expires_at.in_words());
         match e.generation {
             1 => format!("An invitation was sent to {to}; its link works until {until}."),
             again => format!("The invitation to {to} was sent again (link {again}); its link works until {until}."),
@@ -247,7 +247,10 @@ fn account_opened(e: &AccountOpened) -> String {
 
 fn service_plan_set(e: &ServicePlanSet) -> String {
     match &e.plan {
-        Some(plan) => format!("The service plan {} was set from {} until {}.", plan.name, plan.starts_at, plan.ends_at),
+        Some(plan) => {
+            let (starts_at, ends_at) = (plan.starts_at.in_words(), plan.ends_at.in_words());
+            format!("The service plan {} was set from {starts_at} until {ends_at}.", plan.name)
+        }
         None => "The service plan was taken away.".into(),
     }
 }
@@ -383,7 +386,8 @@ mod tests {
             ),
             (
                 ServicePlanSet { account: ACCOUNT, plan: Some(plan) }.into(),
-                "The service plan Enhancement Plan was set from 2026-01-01T00:00:00Z until 2027-01-01T00:00:00Z.",
+                "The service plan Enhancement Plan was set from 1 January 2026, 00:00 UTC until \
+                 1 January 2027, 00:00 UTC.",
             ),
             (ServicePlanSet { account: ACCOUNT, plan: None }.into(), "The service plan was taken away."),
             (added(ROBIN, Some("van Rivers")), "van Rivers was added."),
@@ -399,11 +403,11 @@ mod tests {
                 "A person became shipping contact in place of an erased person.",
             ),
             (role(ROBIN, Role::CustomerCareContact, None), "Robin Rivers became customer care contact."),
-            (issued(GONE, 1), "An invitation was sent to an erased person; its link works until 2026-11-27T08:00:00Z."),
-            (issued(ROBIN, 1), "An invitation was sent to Robin Rivers; its link works until 2026-11-27T08:00:00Z."),
+            (issued(GONE, 1), "An invitation was sent to an erased person; its link works until 27 November 2026, 08:00 UTC."),
+            (issued(ROBIN, 1), "An invitation was sent to Robin Rivers; its link works until 27 November 2026, 08:00 UTC."),
             (
                 issued(ROBIN, 2),
-                "The invitation to Robin Rivers was sent again (link 2); its link works until 2026-11-27T08:00:00Z.",
+                "The invitation to Robin Rivers was sent again (link 2); its link works until 27 November 2026, 08:00 UTC.",
             ),
             (
                 about_robin!(LinkVisited { generation: 1 }),
@@ -426,7 +430,7 @@ mod tests {
                     code_key: "k".into(),
                     mail: CODE_MAIL
                 }),
-                "A code was sent to the registered mailbox of Robin Rivers; it works until 2026-11-20T08:05:00Z.",
+                "A code was sent to the registered mailbox of Robin Rivers; it works until 20 November 2026, 08:05 UTC.",
             ),
             (
                 registered(OLD, IdentityKind::Personal, Some(Some("Robin R"))),
@@ -478,7 +482,7 @@ mod tests {
             (
                 about_robin!(MailDeferred { mail: LINK_MAIL, attempt: 1, code: None, retry_at: retry_at, reply: None }),
                 "The mail with the link to Robin Rivers was not taken over for now; the next attempt is due at \
-                 2026-11-20T08:05:00Z.",
+                 20 November 2026, 08:05 UTC.",
             ),
             (
                 about_robin!(MailOutcomeUnknown { mail: LINK_MAIL, attempt: 3, retry_at: retry_at, reply: None }),

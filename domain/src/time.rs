@@ -5,7 +5,12 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+const IN_WORDS: &[BorrowedFormatItem<'_>] =
+    format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +69,12 @@ impl Timestamp {
         let at = OffsetDateTime::parse(text, &Rfc3339)?;
         Ok(Self((at.unix_timestamp_nanos() / 1_000_000) as i64))
     }
+
+    /// The minute as people read it, `20 November 2026, 08:00 UTC`: their time zones are not known.
+    pub fn in_words(self) -> String {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).ok();
+        at.and_then(|at| at.format(IN_WORDS).ok()).unwrap_or_else(|| self.to_string())
+    }
 }
 
 /// RFC 3339 with milliseconds where there are any, in UTC.
@@ -88,6 +99,7 @@ mod tests {
         let at = Timestamp(1_790_000_000_123);
         assert_eq!(at.to_string(), "2026-09-21T14:13:20.123Z");
         assert_eq!(Timestamp::parse(&at.to_string()).unwrap(), at);
+        assert_eq!(at.in_words(), "21 September 2026, 14:13 UTC");
     }
 
     #[test]

@@ -219,7 +219,7 @@ pub struct InvitationContext {
 }
 
 impl Views {
-    /// Finds an invitation that the reader may see: staff any, administrators those of their account, others their own.
+    /// Finds an invitation that the reader may see: staff any, administrators those of their account.
     ///
     /// # Errors
     /// The views cannot be read.

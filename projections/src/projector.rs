@@ -1,29 +1,36 @@
 //! Keeps the live views: reads the log in pages, applies each to every view in one transaction, tells how far it is.
 //!
-//! One node at a time projects, by a lease; the others watch the checkpoint and take over when it stands still. The
-//! lease only spares work: checkpoints move by compare-and-set.
+//! One node at a time projects, by a lease; the others watch the checkpoint and take over when the lease ends or the
+//! checkpoint stands still. The lease only spares work: checkpoints move by compare-and-set.
 
 use std::time::Duration;
 
-use domain::event::Position;
+use domain::event::{Position, Recorded};
 use domain::time::Millis;
 use sqlx::{AnyPool, Connection as _};
-use store::Store;
+use store::{Location, Store};
+use store::envelope::UnreadableEvent;
 use store::store::views_pool;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::tables::{self, Generation, WriteError};
-use crate::views::Views;
 use crate::rebuild;
+use crate::tables::{self, Generation, WriteError};
+use crate::view::Definition;
+use crate::views::Views;
 
 /// Events in one page: one transaction.
 const PAGE: i64 = 1_000;
 /// How often the log's head, or the checkpoint of the node that projects, is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same on SQLite, where another process seldom writes.
+const LOOK_EVERY_ALONE: Duration = Duration::from_millis(200);
 /// The wait after an error.
 const ERROR_WAIT: Duration = Duration::from_secs(1);
 /// How long a node that has died keeps the others waiting.
 const LEASE: Millis = Millis::seconds(5);
+/// How long the views may stand still behind the log before another node projects, whoever has the lease.
+const STAND_STILL_MAX: Duration = Duration::from_secs(5);
 /// The lease is prolonged this often.
 const PROLONG_EVERY: Duration = Duration::from_secs(1);
 /// Connections for queries.
@@ -37,6 +44,10 @@ pub struct Projector {
     /// Tells this node from others in the lease.
     holder: String,
     followed: watch::Sender<Position>,
+    /// Where the views were when another node was last seen to move them, or to have nothing to do.
+    watched: (Position, Instant),
+    /// Whether this node projects without the lease, because whoever has it does nothing.
+    has_taken_over: bool,
 }
 
 impl Projector {
@@ -48,27 +59,31 @@ impl Projector {
         // Transactions run on connections of their own: one that is dropped half-way never meets a query.
         let pool = views_pool(store.location(), 2).await?;
         let queries = views_pool(store.location(), CONNECTIONS_MAX).await?;
-        let mut connection = pool.acquire().await.map_err(WriteError::from)?;
-        tables::set_up(&mut connection).await?;
-        let live = tables::live(&mut connection).await?;
-        drop(connection);
-        for (view, _) in crate::ALL.iter().zip(&live).filter(|(_, live)| live.is_none()) {
-            rebuild::rebuild(&store, view.name, |_| {}).await?;
+        tables::set_up(&mut *pool.acquire().await.map_err(WriteError::from)?).await?;
+        while let Some(view) = first_missing(&store, &pool).await? {
+            match rebuild::rebuild(&store, view.name, |_| {}).await {
+                Err(error) if error.is_overtaken() => {} // another node, which starts too, has made it
+                other => drop(other?),
+            }
         }
         let holder = store::random::uuid().to_string();
         let (followed, receiver) = watch::channel(0);
-        let projector = Self { store, pool, holder, followed };
+        let watched = (0, Instant::now());
+        let projector = Self { store, pool, holder, followed, watched, has_taken_over: false };
         let position = projector.checkpoint().await?;
         projector.followed.send_replace(position);
         Ok((projector, Views::new(queries, receiver)))
     }
 
     /// Projects until `stop` changes; errors are logged and tried again.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let pass = async {
                 if let Err(error) = self.pass().await {
                     tracing::error!(error = &error as &dyn std::error::Error, "the views cannot follow the log");
+                    // Another node may be able to, such as one of a newer release.
+                    self.has_taken_over = false;
+                    let _ = self.store.give_lease_back("projector", &self.holder).await; // if not, it ends by itself
                     tokio::time::sleep(ERROR_WAIT).await;
                 }
             };
@@ -83,50 +98,110 @@ impl Projector {
     }
 
     /// Projects while this node has the lease, or watches the other node for a while.
-    async fn pass(&self) -> Result<(), WriteError> {
-        let prolong_at = tokio::time::Instant::now() + PROLONG_EVERY;
-        let is_ours = self.store.take_lease("projector", &self.holder, LEASE).await?;
+    async fn pass(&mut self) -> Result<(), WriteError> {
+        let prolong_at = Instant::now() + PROLONG_EVERY;
+        let is_ours = self.take_lease().await?;
         let mut appended = self.store.appended();
-        while tokio::time::Instant::now() < prolong_at {
+        while Instant::now() < prolong_at {
             appended.borrow_and_update();
-            if is_ours {
-                self.catch_up().await?;
+            if is_ours || self.has_taken_over {
+                self.catch_up(prolong_at).await?;
             }
             let position = self.checkpoint().await?;
             self.followed.send_if_modified(|known| std::mem::replace(known, position) != position);
             // Our own appends wake us; those of others are looked for.
-            let _ = tokio::time::timeout(LOOK_EVERY, appended.changed()).await;
+            let look_every = match self.store.location() {
+                Location::Postgres(_) => LOOK_EVERY,
+                Location::Folder(_) => LOOK_EVERY_ALONE,
+            };
+            let _ = tokio::time::timeout(look_every, appended.changed()).await;
+        }
+        if !is_ours {
+            self.watch().await?;
         }
         Ok(())
     }
 
-    /// Applies page after page until the views have reached the log's head.
-    async fn catch_up(&self) -> Result<(), WriteError> {
+    /// Takes or prolongs the lease. Nodes whose views another release has replaced leave it to the nodes of that one.
+    async fn take_lease(&mut self) -> Result<bool, WriteError> {
+        let live = tables::live(&mut *self.pool.acquire().await?).await?;
+        if live.iter().any(Option::is_none) {
+            self.has_taken_over = false;
+            self.store.give_lease_back("projector", &self.holder).await?;
+            return Ok(false);
+        }
+        let is_ours = self.store.take_lease("projector", &self.holder, LEASE).await?;
+        self.has_taken_over &= !is_ours;
+        Ok(is_ours)
+    }
+
+    /// Takes over from a node that has the lease and lets the views stand still: it has died, and by its clock, which
+    /// need not be right, the lease lasts on.
+    async fn watch(&mut self) -> Result<(), WriteError> {
+        let position = *self.followed.borrow();
+        if position != self.watched.0 || position >= self.store.head().await? {
+            self.watched = (position, Instant::now());
+        } else if self.watched.1.elapsed() > STAND_STILL_MAX {
+            self.has_taken_over = true;
+        }
+        Ok(())
+    }
+
+    /// Applies page after page until the views have reached the log's head, or until it is time to prolong the lease.
+    async fn catch_up(&mut self, prolong_at: Instant) -> Result<(), WriteError> {
         let mut connection = self.pool.acquire().await?;
-        let mut live: Vec<Generation> = tables::live(&mut connection).await?.into_iter().flatten().collect();
-        loop {
+        let live: Option<Vec<Generation>> = tables::live(&mut connection).await?.into_iter().collect();
+        let Some(mut live) = live else { return Ok(()) }; // another release has just replaced one
+        while Instant::now() < prolong_at {
             let after = live.iter().map(|generation| generation.position).min().unwrap_or_default();
-            let events = self.store.page(after, PAGE).await?;
+            let events = self.page(after).await?;
             let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
             let mut transaction = connection.begin().await?;
             for generation in &mut live {
                 let start = events.partition_point(|event| event.position <= generation.position);
                 match tables::apply(&mut transaction, generation, &events[start..]).await {
-                    Err(WriteError::Overtaken) => return Ok(()), // the next pass begins where the other one is
+                    Err(WriteError::Overtaken) => {
+                        self.has_taken_over = false;
+                        return Ok(()); // the next pass begins where the other one is
+                    }
                     other => other?,
                 }
             }
             transaction.commit().await?;
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
         }
+        Ok(())
+    }
+
+    /// Reads a page; one that ends before an event that this release cannot read, if there is something before it.
+    async fn page(&self, after: Position) -> Result<Vec<Recorded>, store::ReadError> {
+        match self.store.page(after, PAGE).await {
+            Err(store::ReadError::Event(
+                UnreadableEvent::UnknownType { position, .. } | UnreadableEvent::Malformed { position, .. },
+            )) if position > after + 1 => self.store.page(after, position - after - 1).await,
+            other => other,
+        }
     }
 
     /// The position that every live view has reached.
     async fn checkpoint(&self) -> Result<Position, WriteError> {
-        let position: Option<Position> =
-            sqlx::query_scalar("select min(position) from view_checkpoint where is_live = 1").fetch_one(&self.pool).await?;
-        Ok(position.unwrap_or_default())
+        let positions: Vec<(String, Position)> =
+            sqlx::query_as("select view, position from view_checkpoint where is_live = 1 order by view")
+                .fetch_all(&self.pool)
+                .await?;
+        // Views that another release has beside ours hold nobody back.
+        let ours = positions.iter().filter(|(name, _)| crate::ALL.iter().any(|view| view.name == name));
+        Ok(ours.map(|(_, position)| *position).min().unwrap_or_default())
     }
+}
+
+/// The first view that is not there in this release's version, or that is ahead of the log because it was made from
+/// another one.
+async fn first_missing(store: &Store, pool: &AnyPool) -> Result<Option<&'static Definition>, WriteError> {
+    let live = tables::live(&mut *pool.acquire().await?).await?;
+    let head = store.head().await?; // read after the views, which never pass it
+    let is_missing = |live: &Option<Generation>| live.is_none_or(|live| live.position > head);
+    Ok(crate::ALL.iter().zip(&live).find(|(_, live)| is_missing(live)).map(|(view, _)| view))
 }
 
 /// The views cannot be opened.

@@ -26,6 +26,13 @@ pub enum RebuildError {
     Write(#[from] WriteError),
 }
 
+impl RebuildError {
+    /// Whether somebody else made the same view at the same time, and has put it in place.
+    pub(crate) const fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Overtaken))
+    }
+}
+
 /// How far a rebuild is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -50,7 +57,7 @@ pub struct Rebuilt {
 /// brings it to the live position, compares it with the live table and takes its place.
 ///
 /// # Errors
-/// There is no such view, or the database does not answer.
+/// There is no such view, another rebuild of it was faster, or the database does not answer.
 pub async fn rebuild(store: &Store, name: &str, progress: impl Fn(Progress)) -> Result<Rebuilt, RebuildError> {
     let view = ALL.iter().find(|view| view.name == name).ok_or_else(|| RebuildError::UnknownView(name.into()))?;
     let pool = views_pool(store.location(), 1).await?;
@@ -85,8 +92,13 @@ async fn take_place(
         .bind(view.name)
         .execute(&mut *transaction)
         .await?;
+    if !tables::exists(&mut transaction, &generation).await? {
+        return Err(WriteError::Overtaken);
+    }
     let live = tables::live(&mut transaction).await?.into_iter().flatten().find(|live| live.view.name == view.name);
-    let differences = match live {
+    // A view that is ahead of the log was made from another one: there is no position to compare at.
+    let head = store.head().await?;
+    let differences = match live.filter(|live| live.position <= head) {
         Some(mut live) => {
             bring_to(store, &mut transaction, &mut generation, live.position).await?;
             bring_to(store, &mut transaction, &mut live, generation.position).await?;

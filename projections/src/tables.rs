@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use domain::event::{Position, Recorded};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 
 use crate::ALL;
 use crate::view::{Change, Column, Definition, UnreadableRow, Value};
@@ -24,7 +24,7 @@ pub enum WriteError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] store::ReadError),
-    /// Another projector has applied the page.
+    /// Another projector has applied the page, or another rebuild has put its table in place.
     #[error("another projector was faster")]
     Overtaken,
 }
@@ -50,7 +50,10 @@ const CHECKPOINTS: &str = "create table if not exists view_checkpoint (
 
 /// Makes the table of checkpoints if there is none.
 pub(crate) async fn set_up(connection: &mut AnyConnection) -> Result<(), WriteError> {
-    sqlx::raw_sql(CHECKPOINTS).execute(connection).await?;
+    if sqlx::raw_sql(CHECKPOINTS).execute(&mut *connection).await.is_err() {
+        // Another node made it at the same moment, which PostgreSQL takes for a conflict.
+        sqlx::raw_sql(CHECKPOINTS).execute(connection).await?;
+    }
     Ok(())
 }
 
@@ -70,12 +73,12 @@ pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<Option<Ge
 }
 
 /// Makes the empty table of a view's next generation.
+///
+/// Invariant: table and checkpoint come and go together, so that whoever dies half-way leaves nothing behind.
 pub(crate) async fn create(connection: &mut AnyConnection, view: &'static Definition) -> Result<Generation, WriteError> {
-    let newest: Option<i64> = sqlx::query_scalar("select max(generation) from view_checkpoint where view = $1")
-        .bind(view.name)
-        .fetch_one(&mut *connection)
-        .await?;
-    let generation = Generation { view, number: newest.unwrap_or(0) + 1, position: 0 };
+    let mut transaction = connection.begin().await?;
+    let number = reserve(&mut transaction, view).await?;
+    let generation = Generation { view, number, position: 0 };
     let table = generation.table();
     let columns: String = view
         .columns
@@ -85,18 +88,42 @@ pub(crate) async fn create(connection: &mut AnyConnection, view: &'static Defini
             Column::Number(name) => format!("{name} bigint, "),
         })
         .collect();
-    run(connection, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
+    run(&mut transaction, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
     for column in view.columns {
         let name = column.name();
-        run(connection, format!("create index {table}_{name} on {table} ({name})")).await?;
+        run(&mut transaction, format!("create index {table}_{name} on {table} ({name})")).await?;
     }
-    sqlx::query("insert into view_checkpoint (view, generation, version, position, is_live) values ($1, $2, $3, 0, 0)")
-        .bind(view.name)
-        .bind(generation.number)
-        .bind(view.version)
-        .execute(connection)
-        .await?;
+    transaction.commit().await?;
     Ok(generation)
+}
+
+/// Takes the next number for a generation. Whoever takes one at the same moment waits, and takes the one after.
+async fn reserve(connection: &mut AnyConnection, view: &'static Definition) -> Result<i64, WriteError> {
+    loop {
+        let number: Option<i64> = sqlx::query_scalar(
+            "insert into view_checkpoint (view, generation, version, position, is_live) \
+             select $1, coalesce(max(generation), 0) + 1, $2, 0, 0 from view_checkpoint where view = $1 \
+             on conflict (view, generation) do nothing returning generation",
+        )
+        .bind(view.name)
+        .bind(view.version)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(number) = number {
+            return Ok(number);
+        }
+    }
+}
+
+/// Whether a generation is still there: whoever puts another one in place drops it.
+pub(crate) async fn exists(connection: &mut AnyConnection, generation: &Generation) -> Result<bool, WriteError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("select position from view_checkpoint where view = $1 and generation = $2")
+            .bind(generation.view.name)
+            .bind(generation.number)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
 }
 
 /// Lets the view's name stand for a generation, and drops the others.
@@ -104,20 +131,17 @@ pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Genera
     let (name, table) = (generation.view.name, generation.table());
     run(connection, format!("drop view if exists {name}")).await?;
     run(connection, format!("create view {name} as select * from {table}")).await?;
-    let others: Vec<i64> =
-        sqlx::query_scalar("select generation from view_checkpoint where view = $1 and generation <> $2 order by 1")
-            .bind(name)
-            .bind(generation.number)
-            .fetch_all(&mut *connection)
-            .await?;
+    // In one statement: a generation that another node begins meanwhile keeps both its checkpoint and its table.
+    let others: Vec<i64> = sqlx::query_scalar(
+        "delete from view_checkpoint where view = $1 and generation <> $2 returning generation",
+    )
+    .bind(name)
+    .bind(generation.number)
+    .fetch_all(&mut *connection)
+    .await?;
     for number in others {
         run(connection, format!("drop table if exists {name}_{number}")).await?;
     }
-    sqlx::query("delete from view_checkpoint where view = $1 and generation <> $2")
-        .bind(name)
-        .bind(generation.number)
-        .execute(&mut *connection)
-        .await?;
     sqlx::query("update view_checkpoint set is_live = 1 where view = $1 and generation = $2")
         .bind(name)
         .bind(generation.number)

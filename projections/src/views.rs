@@ -67,11 +67,16 @@ impl Views {
         matches!(tokio::time::timeout(WAIT_MAX, reached).await, Ok(Ok(_)))
     }
 
-    /// Waits until the views have moved on from where they are, at most `at_most`.
-    pub async fn wait_for_news(&self, at_most: Duration) {
+    /// Waits until the views have moved on from `seen`, at most `at_most`. It never returns at once without news, not even
+    /// where nobody projects any more.
+    pub async fn wait_for_news(&self, seen: Position, at_most: Duration) {
         let mut followed = self.followed.clone();
-        followed.borrow_and_update();
-        let _ = tokio::time::timeout(at_most, followed.changed()).await; // time without news is an answer too
+        let news = async {
+            if followed.wait_for(|followed| *followed != seen).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(at_most, news).await; // time without news is an answer too
     }
 
     pub(crate) async fn find<R: DeserializeOwned>(

@@ -3,7 +3,7 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use api::pages::views::{Frame, HistoryEvent, HistoryPage, PageLink};
-use api::pages::{PageProblem, page};
+use api::pages::{PageProblem, page, words};
 use api::problem::Problem;
 use api::state::Api;
 use api::v1::history;
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use store::random;
 
 use super::provider::{DevIssuer, DevPerson};
-use super::samples::{ADMINISTRATOR, INVITEE, INVITEE_AT_HOME, STRANGER, new_link};
+use super::samples::{ACCOUNT, ADMINISTRATOR, INVITEE, INVITEE_AT_HOME, STRANGER, new_link};
 use super::views::{
     MailHeader, MailPage, MailRow, MailboxPage, Places, STEPS, StartPage, dares, main_job, pieces,
 };
@@ -62,6 +62,11 @@ async fn start(development: Development, api: Api, notice: Notice) -> Result<Res
     let mails = mails(&development.folder).await;
     let links: Vec<&Mail> = mails.iter().filter(|mail| issued_with(mail, &events, &development).is_some()).collect();
     let open = open_invitation(&events, &development);
+    let accepted = events.iter().rev().find_map(|recorded| match &recorded.event {
+        Event::IdentityAssociated(e) if e.professional == development.samples.invitee => Some(e.invitation),
+        _ => None,
+    });
+    let is_accepted = |mail: &&&Mail| accepted.is_some() && issued_with(mail, &events, &development) == accepted;
     let is_open = |mail: &&&Mail| open.is_some() && issued_with(mail, &events, &development) == open;
     let places = Places {
         invitee: INVITEE.0.into(),
@@ -69,6 +74,7 @@ async fn start(development: Development, api: Api, notice: Notice) -> Result<Res
         portal: api.settings.portals.customer.name.clone(),
         mailbox_url: "/dev/mailbox".into(),
         newest_mail_url: links.first().map(|mail| mail.url()),
+        accepted_mail_url: links.iter().find(is_accepted).map(|mail| mail.url()),
         older_mail_url: links.iter().filter(is_open).nth(1).map(|mail| mail.url()),
         profile_url: "/profile".into(),
         history_url: "/dev/history".into(),
@@ -87,9 +93,9 @@ async fn start(development: Development, api: Api, notice: Notice) -> Result<Res
         notice: notice.sent.map(|generation| format!("Sent again: link {generation} is in the mailbox.")),
         steps: main_job(steps_done(&events, &development), &places),
         dares: dares(&places),
-        curl_person: INVITEE.0.into(),
+        curl_person: format!("{} at {}", INVITEE.0, DevIssuer::Personal.label()),
         curl: format!("curl -s {me} -H 'Authorization: Bearer {}'", token.reveal()),
-        data_folder: development.folder.display().to_string(),
+        data_folder: whole(&development.folder),
         stop: "Press Ctrl-C where it runs. Everything is kept.".into(),
         begin_again: "Stop it and delete the folder.".into(),
         mailbox_url: "/dev/mailbox".into(),
@@ -217,10 +223,15 @@ async fn mailbox(development: Development) -> Response {
     };
     let template = MailboxPage {
         mails: mails.iter().filter_map(row).collect(),
-        folder: mail_folder(&development.folder).display().to_string(),
+        folder: whole(&mail_folder(&development.folder)),
         start_url: "/".into(),
     };
     page(StatusCode::OK, &template)
+}
+
+/// A folder with the way to it, since the reader may be elsewhere.
+fn whole(folder: &FilePath) -> String {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.into()).display().to_string()
 }
 
 async fn find(development: &Development, id: MailId) -> Result<Mail, Problem> {
@@ -268,7 +279,7 @@ fn header_text(message: &Message<'_>, name: &str) -> String {
     match name {
         "From" => message.from().and_then(|it| it.first()).map(person).unwrap_or_default(),
         "To" => message.to().and_then(|it| it.first()).map(person).unwrap_or_default(),
-        "Date" => message.date().map(|date| date.to_rfc3339().replace('T', " ")).unwrap_or_default(),
+        "Date" => message.date().map(|date| words::second(&date.to_rfc3339())).unwrap_or_default(),
         "Message-ID" => message.message_id().map(|id| format!("<{id}>")).unwrap_or_default(),
         _ => message.subject().unwrap_or_default().into(),
     }
@@ -278,13 +289,13 @@ async fn show_history(development: Development, api: Api) -> Result<Response, Pa
     let entries = history::tell(&api, development.samples.account).await?;
     let events = entries.iter().rev().map(|entry| HistoryEvent {
         position: u64::try_from(entry.position).unwrap_or_default(),
-        time: entry.recorded_at.clone(),
+        time: words::second(&entry.recorded_at),
         actor: entry.actor_words.clone(),
         words: entry.words.clone(),
     });
     let template = HistoryPage {
         frame: Frame { csrf: String::new(), start_page: Some("/".into()) },
-        subject: "the sample account".into(),
+        subject: ACCOUNT.into(),
         summary: format!("{} events, the newest first.", entries.len()),
         events: events.collect(),
         older_url: None,

@@ -88,8 +88,8 @@ impl DevIssuer {
     /// What a sign-in button says.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Personal => "Sample personal account",
-            Self::Work => "Sample work or school account",
+            Self::Personal => "Sample Home ID",
+            Self::Work => "Sample Work ID",
         }
     }
 

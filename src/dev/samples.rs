@@ -19,7 +19,8 @@ use super::provider::{DevIssuer, DevPerson, DevProvider};
 use crate::config::Keys;
 
 const CUSTOMER_NUMBER: &str = "C-1001";
-const ACCOUNT: &str = "Harbour Lights Bakery";
+/// The account's name.
+pub const ACCOUNT: &str = "Harbour Lights Bakery";
 const PLAN: &str = "Enhancement Plan";
 const PLAN_LENGTH: Millis = Millis::days(365);
 

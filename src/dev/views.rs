@@ -92,7 +92,9 @@ pub struct Places {
     pub mailbox_url: String,
     /// The newest invitation mail; `None` while it is being sent.
     pub newest_mail_url: Option<String>,
-    /// The mail before it, once the invitation was sent again.
+    /// The mail whose link was accepted; `None` before that.
+    pub accepted_mail_url: Option<String>,
+    /// The mail before the newest, once the invitation was sent again.
     pub older_mail_url: Option<String>,
     /// "My profile".
     pub profile_url: String,
@@ -174,12 +176,12 @@ pub fn dares(places: &Places) -> Vec<Dare> {
             title: "Click the link again".to_owned(),
             sentence: format!("Open the same mail and its link a second time, as {invitee}."),
             outcome: "that you are already linked, and the way to your profile. Nothing happens twice.".to_owned(),
-            link: link("Open the mail", places.newest_mail_url.as_ref()),
+            link: link("Open the mail", places.accepted_mail_url.as_ref().or(places.newest_mail_url.as_ref())),
             action: None,
         },
         Dare {
             title: "Send it again and use the old link".to_owned(),
-            sentence: "Every sending makes a newer link. Then open the mail before it.".to_owned(),
+            sentence: "Every sending makes a newer link. Then open the older mail.".to_owned(),
             outcome: "that there is a newer link, with an offer to send it.".to_owned(),
             link: link("Open the older mail", places.older_mail_url.as_ref()),
             action: Some(PlaceAction { label: "Send it again".to_owned(), url: places.send_again_action.clone() }),
@@ -333,6 +335,7 @@ mod tests {
             portal: t("CustomerSource"),
             mailbox_url: "/dev/mailbox".to_owned(),
             newest_mail_url: Some("/dev/mailbox/2".to_owned()),
+            accepted_mail_url: None,
             older_mail_url: Some("/dev/mailbox/1".to_owned()),
             profile_url: "/me".to_owned(),
             history_url: "/history".to_owned(),

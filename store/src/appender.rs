@@ -335,9 +335,8 @@ impl Appender {
             .filter(|person| self.keys.remembered(*person).is_none())
             .collect();
         for (person, wrapped) in self.engine.person_keys(&missing.into_iter().collect::<Vec<_>>()).await? {
-            if let Ok(key) = self.keys.unwrap(person, &wrapped) {
-                self.keys.remember(person, key);
-            }
+            let key = self.keys.unwrap(person, &wrapped).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            self.keys.remember(person, key);
         }
         let read = |(position, text): (Position, String)| {
             envelope::read(position, &text, |person| self.keys.remembered(person))

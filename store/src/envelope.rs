@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::seal::{self, PersonKey};
 
-/// The version of every event type that this release writes. A type whose facts change gets a new name.
+/// The version of every event type's facts that this release writes: the first. A new field has a default and needs no new
+/// version; a new meaning is a new event.
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]

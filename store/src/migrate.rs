@@ -16,7 +16,7 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 const GRANTS: &str = "
     grant select on log_head, event, event_tag, _sqlx_migrations to {role};
     grant select, insert, delete on person_key to {role};
-    grant select, insert, update, delete on identity_look_up, api_key, session, flow, budget, lease to {role};
+    grant select, insert, update, delete on identity_look_up, api_key, session, flow, lease to {role};
     revoke all on function log_lock(), log_append from public;
     grant execute on function log_lock(), log_append to {role};
     grant usage, create on schema views to {role};

@@ -110,6 +110,12 @@ pub enum ReadError {
     /// An event is not readable by this release.
     #[error(transparent)]
     Event(#[from] UnreadableEvent),
+    /// A person's key is there, but no configured sealing key unwraps it. To read on would show the person as erased.
+    #[error("the key of person {person} cannot be unwrapped; a sealing key is missing from the configuration")]
+    Key {
+        /// Whose key.
+        person: Uuid,
+    },
 }
 
 /// A handle on the log; clones share it.
@@ -330,10 +336,8 @@ impl Store {
                 .iter()
                 .fold(sqlx::query_as(sqlx::AssertSqlSafe(sql)), |query, person| query.bind(person.to_string()));
             for (person, wrapped) in crate::engine::parse_keys(query.fetch_all(&self.pool).await?) {
-                match self.keys.unwrap(person, &wrapped) {
-                    Ok(key) => self.keys.remember(person, key),
-                    Err(error) => tracing::error!(%error, person.id = %person, "a person's key cannot be unwrapped"),
-                }
+                let key = self.keys.unwrap(person, &wrapped).map_err(|_| ReadError::Key { person })?;
+                self.keys.remember(person, key);
             }
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! Working state: what is neither log nor view, and what erasure and time may delete.
 
 pub mod api_keys;
-pub mod budgets;
 pub mod flows;
 pub mod identities;
 pub mod leases;

@@ -2,7 +2,7 @@
 //!
 //! No transaction is open while a mailer talks. Two workers may see the same to-do: one claims it, the other is refused.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use projections::mails::{Content, MailRow};
 use store::token::LinkKeys;
 use store::{ExecuteError, Store, random};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use crate::mail::OutgoingMail;
 use crate::mailer::{Mailer, Outcome};
@@ -58,27 +58,26 @@ pub struct MailWorker {
 impl MailWorker {
     /// Works until `stop` changes; mails under way are finished first.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut under_way = HashSet::new();
-        let mut tasks: JoinSet<MailId> = JoinSet::new();
+        let mut under_way: HashMap<task::Id, MailId> = HashMap::new();
+        let mut tasks: JoinSet<()> = JoinSet::new();
         loop {
             let is_full = under_way.len() >= UNDER_WAY_MAX;
+            let seen = self.views.position();
             let due = if is_full { Vec::new() } else { self.due().await };
             for mail in due {
-                if under_way.len() < UNDER_WAY_MAX && under_way.insert(mail.id) {
-                    let worker = self.clone();
-                    tasks.spawn(async move {
-                        worker.handle(&mail).await;
-                        mail.id
-                    });
+                let is_under_way = under_way.values().any(|other| *other == mail.id);
+                if under_way.len() < UNDER_WAY_MAX && !is_under_way {
+                    let (worker, id) = (self.clone(), mail.id);
+                    let task = tasks.spawn(async move { worker.handle(&mail).await });
+                    under_way.insert(task.id(), id);
                 }
             }
             tokio::select! {
-                Some(done) = tasks.join_next() => match done {
-                    Ok(mail) => drop(under_way.remove(&mail)),
-                    // Invariant: handling a mail does not panic; if it does, the claim dies and the mail is tried again.
-                    Err(_) => under_way.clear(),
-                },
-                () = self.views.wait_for_news(LOOK_EVERY), if !is_full => {}
+                // Invariant: handling a mail does not panic; if it does, the claim dies and the mail is tried again.
+                Some(done) = tasks.join_next_with_id() => {
+                    under_way.remove(&done.map_or_else(|error| error.id(), |(task, ())| task));
+                }
+                () = self.views.wait_for_news(seen, LOOK_EVERY), if !is_full => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
@@ -107,11 +106,12 @@ impl MailWorker {
     /// Claims the next attempt; none if another worker has it or it is no longer wanted.
     async fn claim(&self, mail: &MailRow) -> Option<(u32, Position)> {
         let command = Command::AttemptMail { account: mail.account, mail: mail.id };
+        let seen = self.views.position();
         let executed = match self.store.execute(command, caller(), request()).await {
             Ok(executed) => executed,
             Err(ExecuteError::Refused(refusal)) => {
                 tracing::debug!(mail.id = %mail.id, code = refusal.code(), "the mail was not claimed");
-                self.views.wait_for_news(LOOK_EVERY).await;
+                self.views.wait_for_news(seen, LOOK_EVERY).await;
                 return None;
             }
             Err(error) => {

@@ -22,8 +22,10 @@ use crate::state::Api;
 pub enum Cookie {
     /// Refers to the session.
     Session,
-    /// Refers to the flow.
+    /// Refers to the flow of an invitation.
     Flow,
+    /// Refers to the flow of a sign-in without an invitation; beside the other, so that neither replaces it.
+    SignIn,
 }
 
 impl Cookie {
@@ -32,8 +34,10 @@ impl Cookie {
         match (self, is_secure) {
             (Self::Session, true) => "__Host-vinculum_session",
             (Self::Flow, true) => "__Host-vinculum_flow",
+            (Self::SignIn, true) => "__Host-vinculum_sign_in",
             (Self::Session, false) => "vinculum_local_session",
             (Self::Flow, false) => "vinculum_local_flow",
+            (Self::SignIn, false) => "vinculum_local_sign_in",
         }
     }
 
@@ -75,8 +79,10 @@ pub(crate) fn without_cookie(api: &Api, mut response: Response, cookie: Cookie) 
 /// A browser, with whatever it brings.
 #[derive(Clone, Debug)]
 pub struct Browser {
-    /// The secret of its flow's cookie.
+    /// The secret of the cookie of its invitation's flow.
     pub flow: Option<Secret<String>>,
+    /// The secret of the cookie of its sign-in's flow.
+    pub sign_in: Option<Secret<String>>,
     /// The secret of its session's cookie.
     pub session_secret: Option<Secret<String>>,
     /// Its session, if that has not ended.
@@ -107,6 +113,7 @@ impl FromRequestParts<Api> for Browser {
         };
         Ok(Self {
             flow: Cookie::Flow.read(api, &parts.headers),
+            sign_in: Cookie::SignIn.read(api, &parts.headers),
             session_secret,
             session,
             request: domain::caller::Request { id, key: None, body: None },

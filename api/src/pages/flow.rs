@@ -9,6 +9,7 @@ use domain::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::secret::Secret;
 use store::working::fresh_secret;
+use subtle::ConstantTimeEq;
 
 use super::browser::{Browser, check_csrf};
 use crate::problem::Problem;
@@ -52,6 +53,8 @@ pub struct CodeSent {
     pub key: String,
     /// From when on it no longer counts.
     pub expires_at: Timestamp,
+    /// How often a code was typed in against it.
+    pub tries: u32,
 }
 
 /// What the flow is for.
@@ -126,20 +129,15 @@ pub struct Open {
 }
 
 impl Open {
-    /// Finds the flow that the browser brings.
+    /// Finds the flow of the invitation that the browser brings.
     ///
     /// # Errors
     /// It brings none, or it has ended.
     pub async fn of(api: &Api, browser: &Browser) -> Result<Self, Problem> {
-        let ended = || {
-            Problem::new(StatusCode::GONE, "flow_ended", "This page belongs to another browser, or was left open for too long.")
-        };
-        let secret = browser.flow.clone().ok_or_else(ended)?;
-        let flow = api.store.flow(secret.reveal()).await?.ok_or_else(ended)?;
-        Ok(Self { secret, flow })
+        Self::find(api, browser.flow.as_ref()).await?.ok_or_else(ended)
     }
 
-    /// Finds the flow and checks that the form is one of its pages'.
+    /// Finds the flow of the invitation and checks that the form is one of its pages'.
     ///
     /// # Errors
     /// As [`Open::of`], or the form's token is another.
@@ -147,6 +145,53 @@ impl Open {
         let open = Self::of(api, browser).await?;
         check_csrf(csrf, &open.flow.csrf)?;
         Ok(open)
+    }
+
+    /// Finds the flow of a sign-in without an invitation, and checks that the form is its page's.
+    ///
+    /// # Errors
+    /// As [`Open::of_form`].
+    pub async fn of_sign_in_form(api: &Api, browser: &Browser, csrf: &str) -> Result<Self, Problem> {
+        let open = Self::find(api, browser.sign_in.as_ref()).await?.ok_or_else(ended)?;
+        check_csrf(csrf, &open.flow.csrf)?;
+        Ok(open)
+    }
+
+    /// Finds the flow of either kind that began the sign-in which comes back with this state.
+    ///
+    /// # Errors
+    /// The working state cannot be read.
+    pub async fn of_state(api: &Api, browser: &Browser, state: &str) -> Result<Option<(Self, SignInBegun)>, Problem> {
+        for secret in [&browser.flow, &browser.sign_in] {
+            if let Some(open) = Self::find(api, secret.as_ref()).await?
+                && let Some(begun) = open.flow.signing_in.clone()
+                && bool::from(state.as_bytes().ct_eq(begun.state.as_bytes()))
+            {
+                return Ok(Some((open, begun)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn find(api: &Api, secret: Option<&Secret<String>>) -> Result<Option<Self>, Problem> {
+        let Some(secret) = secret else { return Ok(None) };
+        let flow = api.store.flow(secret.reveal()).await?;
+        Ok(flow.map(|flow| Self { secret: secret.clone(), flow }))
+    }
+
+    /// Who is signed in inside the flow, if that is still who is signed in in this browser, at an issuer that is not
+    /// switched off (T33).
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn person(&self, api: &Api, browser: &Browser) -> Result<Option<Person>, Problem> {
+        let Some(person) = &self.flow.person else { return Ok(None) };
+        if browser.session.as_ref().is_none_or(|session| session.identity != person.identity) {
+            return Ok(None);
+        }
+        let row = api.views.identity(person.identity).await?;
+        let issuer = row.as_ref().and_then(|row| api.providers.issuer(&row.issuer));
+        Ok(issuer.filter(|issuer| issuer.enabled).map(|_| person.clone()))
     }
 
     /// The link; a flow that came without one cannot do this.
@@ -176,4 +221,9 @@ impl Open {
         self.flow = after;
         Ok(())
     }
+}
+
+fn ended() -> Problem {
+    let title = "This page belongs to another browser, or was left open for too long.";
+    Problem::new(StatusCode::GONE, "flow_ended", title)
 }

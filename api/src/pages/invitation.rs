@@ -10,7 +10,6 @@ use domain::event::Event;
 use domain::ids::{FlowId, IdentityId};
 use domain::invitation::{CODE_LIFETIME, CODE_TRIES_MAX, CODES_MAX, Link, Mailbox};
 use domain::refusal::Refusal;
-use domain::time::Millis;
 use projections::invitations::{InvitationContext, Status};
 use serde::Deserialize;
 use store::{ExecuteError, random};
@@ -26,9 +25,6 @@ use super::{PageProblem, page, words};
 use crate::problem::{Problem, status_of};
 use crate::state::Api;
 use crate::v1::professionals::new_link;
-
-/// Tries of one code are counted in a window that is longer than any code lives.
-const TRIES_WINDOW: Millis = Millis::days(1);
 
 /// Takes the link from the mail: swaps its token for a flow, so that the address bar is clean (T14). It changes nothing
 /// that a decision reads; mail scanners come here, too (R24).
@@ -81,7 +77,7 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
         account_name: context.account.name.to_string(),
         account_kind: words::kind_of_account(context.account.kind).into(),
         portal: api.settings.portals.of(context.account.kind).name.clone(),
-        valid_until: words::moment(context.invitation.expires_at),
+        valid_until: context.invitation.expires_at.in_words(),
         signed_in,
         issuers: words::issuers(&api),
         sign_in_action: "/invitation/sign-in".into(),
@@ -123,6 +119,9 @@ pub async fn continue_signed_in(
     }
     let person = Person { identity: session.identity, trusted_address: None };
     open.change(&api, |flow| flow.person = Some(person)).await?;
+    if open.person(&api, &browser).await?.is_none() {
+        return Ok(Redirect::to("/invitation").into_response()); // its issuer is switched off
+    }
     Ok(after_sign_in(&api, &mut open, &browser.request).await?)
 }
 
@@ -158,7 +157,7 @@ async fn issue_code(api: &Api, open: &mut Open, identity: IdentityId, request: &
     let executed = api.store.execute(command, Caller::new(Actor::Identity(identity)), request.clone()).await?;
     for recorded in executed.events {
         if let Event::MailboxCodeIssued(e) = recorded.event {
-            let sent = CodeSent { number: e.number, key: e.code_key, expires_at: e.expires_at };
+            let sent = CodeSent { number: e.number, key: e.code_key, expires_at: e.expires_at, tries: 0 };
             open.change(api, |flow| flow.code = Some(sent)).await?;
         }
     }
@@ -191,7 +190,7 @@ fn acceptance(flow: &Flow, identity: IdentityId) -> Option<Command> {
 /// Shows the form for the code.
 pub async fn show_code(State(api): State<Api>, browser: Browser) -> Result<Response, PageProblem> {
     let open = Open::of(&api, &browser).await?;
-    let Some(person) = open.flow.person.clone() else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
     match ask_to_accept(&api, &open.flow, person.identity, &browser.request).await {
         Err(ExecuteError::Refused(Refusal::MailboxCodeRequired)) => code_page(&api, &open, &person, None).await,
         _ => Ok(Redirect::to("/invitation/confirm").into_response()),
@@ -205,28 +204,21 @@ async fn code_page(api: &Api, open: &Open, person: &Person, error: Option<&str>)
     };
     let is_sent = open.flow.code.as_ref().is_some_and(|code| api.store.clock().now() < code.expires_at);
     let missing = (!is_sent).then_some("No code is under way. Send another code.");
-    let tries_used = match &open.flow.code {
-        Some(code) => api.store.used_of_budget(&tries_budget(open, code), TRIES_WINDOW).await?,
-        None => 0,
-    };
+    let (number, tries) = open.flow.code.as_ref().map_or((0, 0), |code| (code.number, code.tries));
     let template = CodePage {
         frame: frame(api, &open.flow.csrf),
         identity: words::identity(api, &row),
         address_masked: words::masked(context.professional.address.as_deref().unwrap_or_default()),
         valid_minutes: u32::try_from(CODE_LIFETIME.0 / 60_000).unwrap_or_default(),
         error: error.or(missing).map(Into::into),
-        tries_left: CODE_TRIES_MAX.saturating_sub(tries_used),
-        codes_left: CODES_MAX.saturating_sub(open.flow.code.as_ref().map_or(0, |code| code.number)),
+        tries_left: CODE_TRIES_MAX.saturating_sub(tries),
+        codes_left: CODES_MAX.saturating_sub(number),
         check_action: "/invitation/code".into(),
         resend_action: "/invitation/code/again".into(),
         cancel_action: "/invitation/cancel".into(),
     };
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(page(status, &template))
-}
-
-fn tries_budget(open: &Open, code: &CodeSent) -> String {
-    format!("mailbox-code-tries/{}/{}", open.flow.id, code.number)
 }
 
 /// The typed code.
@@ -243,13 +235,15 @@ pub async fn check_code(
     OwnForm(form): OwnForm<TypedCode>,
 ) -> Result<Response, PageProblem> {
     let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
-    let Some(person) = open.flow.person.clone() else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
     let Some(sent) = open.flow.code.clone().filter(|sent| api.store.clock().now() < sent.expires_at) else {
         return code_page(&api, &open, &person, Some("This code has expired. Send another code.")).await;
     };
-    if !api.store.take_from_budget(&tries_budget(&open, &sent), TRIES_WINDOW, CODE_TRIES_MAX).await? {
+    if sent.tries >= CODE_TRIES_MAX {
         return code_page(&api, &open, &person, Some("There were too many wrong tries. Send another code.")).await;
     }
+    // Counted before it is compared: of tries at the same time, on whichever node, one gets through.
+    open.change(&api, |flow| flow.code = Some(CodeSent { tries: sent.tries + 1, ..sent.clone() })).await?;
     let typed: String = form.code.chars().filter(char::is_ascii_digit).collect();
     let expected = api.link_keys.code(&sent.key, open.flow.id, sent.number);
     let is_right = expected.is_some_and(|code| bool::from(code.reveal().as_bytes().ct_eq(typed.as_bytes())));
@@ -267,7 +261,7 @@ pub async fn send_code_again(
     OwnForm(form): OwnForm<OnlyToken>,
 ) -> Result<Response, PageProblem> {
     let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
-    let Some(person) = open.flow.person.clone() else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
     match issue_code(&api, &mut open, person.identity, &browser.request).await {
         Ok(()) => Ok(Redirect::to("/invitation/code").into_response()),
         Err(problem) if problem.code == Refusal::MailboxCodesUsedUp.code() => {
@@ -280,7 +274,7 @@ pub async fn send_code_again(
 /// Shows exactly what will be tied to what, and what that replaces.
 pub async fn show_confirmation(State(api): State<Api>, browser: Browser) -> Result<Response, PageProblem> {
     let open = Open::of(&api, &browser).await?;
-    let Some(person) = open.flow.person.clone() else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
     let events = match ask_to_accept(&api, &open.flow, person.identity, &browser.request).await {
         Ok(events) if events.is_empty() => return Ok(ended_page(&api, LinkEnd::AlreadyYours, Some(&open.flow))),
         Ok(events) => events,
@@ -321,7 +315,7 @@ pub async fn confirm(
     OwnForm(form): OwnForm<OnlyToken>,
 ) -> Result<Response, PageProblem> {
     let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
-    let person = open.flow.person.clone();
+    let person = open.person(&api, &browser).await?;
     let command = person.as_ref().and_then(|person| acceptance(&open.flow, person.identity));
     let (Some(person), Some(command)) = (person, command) else {
         return Ok(Redirect::to("/invitation").into_response());
@@ -359,7 +353,7 @@ pub async fn show_linked(State(api): State<Api>, browser: Browser) -> Result<Res
     let (Some(row), Some((professional, account))) = (identity, this.first()) else {
         return Ok(Redirect::to("/profile").into_response());
     };
-    let mut may = vec![format!("Enter {}.", api.settings.portals.of(account.kind).name)];
+    let mut may = Vec::new();
     if professional.is_administrator() {
         may.push("Add people to the account and invite them.".into());
         may.push("Read everything that happened in the account.".into());

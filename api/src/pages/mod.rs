@@ -9,7 +9,7 @@ pub mod flow;
 pub mod invitation;
 pub mod sign_in;
 pub mod profile;
-mod words;
+pub mod words;
 
 use askama::Template;
 use axum::Router;
@@ -85,22 +85,37 @@ pub async fn show_problems(State(api): State<Api>, request: Request, next: Next)
     let id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let (title, rest) = problem.title.split_once(". ").unwrap_or((&problem.title, ""));
     let template = ErrorPage {
         frame: Frame { csrf: String::new(), start_page: api.settings.start_page.clone() },
         status: problem.status,
-        title: problem.title.trim_end_matches('.').to_string(),
-        sentence: "Nothing was changed.".into(),
+        title: title.trim_end_matches('.').to_string(),
+        sentence: format!("{rest} Nothing was changed.").trim_start().to_string(),
         next: words::next_steps(&problem.code),
         links: vec![],
         code: problem.code.clone(),
         request_id: id.unwrap_or_default(),
     };
-    page(problem.status(), &template)
+    let mut page = page(problem.status(), &template);
+    for (name, value) in response.headers() {
+        page.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    page
 }
 
-/// Where there is nothing: a page for those who ask for pages, a problem for everybody else.
+/// Where there is nothing.
 pub async fn nothing_here(headers: HeaderMap) -> Response {
-    let problem = Problem::not_found("not_found", "There is nothing here.");
+    as_asked_for(&headers, Problem::not_found("not_found", "There is nothing here."))
+}
+
+/// Where there is something, but not for this method; axum says in `Allow` for which.
+pub async fn not_done_here(headers: HeaderMap) -> Response {
+    let title = "This address does not take this method.";
+    as_asked_for(&headers, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", title))
+}
+
+/// A page for those who ask for pages, a problem for everybody else.
+fn as_asked_for(headers: &HeaderMap, problem: Problem) -> Response {
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accepts.contains("text/html") { PageProblem(problem).into_response() } else { problem.into_response() }
 }

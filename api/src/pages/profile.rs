@@ -47,7 +47,7 @@ pub async fn history(
     let entries = history::tell(&api, account).await?;
     let events = entries.iter().rev().map(|entry| HistoryEvent {
         position: u64::try_from(entry.position).unwrap_or_default(),
-        time: entry.recorded_at.clone(),
+        time: words::second(&entry.recorded_at),
         actor: entry.actor_words.clone(),
         words: entry.words.clone(),
     });

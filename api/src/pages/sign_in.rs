@@ -7,7 +7,6 @@ use domain::address::EmailAddress;
 use domain::ids::FlowId;
 use serde::Deserialize;
 use store::random;
-use subtle::ConstantTimeEq;
 
 use super::browser::{Browser, Cookie, OwnForm, check_csrf, with_cookie, without_cookie};
 use super::flow::{Errand, FLOW_LIFETIME, Flow, Open, Person, SIGN_IN_LIFETIME, SignInBegun};
@@ -38,7 +37,7 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
         issuers: words::issuers(&api),
         sign_in_action: "/sign-in".into(),
     };
-    Ok(with_cookie(&api, page(StatusCode::OK, &template), Cookie::Flow, &secret))
+    Ok(with_cookie(&api, page(StatusCode::OK, &template), Cookie::SignIn, &secret))
 }
 
 /// Sends the browser to the chosen provider.
@@ -47,7 +46,7 @@ pub async fn begin(
     browser: Browser,
     OwnForm(form): OwnForm<IssuerChoice>,
 ) -> Result<Response, PageProblem> {
-    let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
+    let mut open = Open::of_sign_in_form(&api, &browser, &form.csrf).await?;
     Ok(go_to_provider(&api, &mut open, &form.issuer).await?)
 }
 
@@ -92,13 +91,11 @@ pub async fn callback(
     Path(issuer): Path<String>,
     Query(callback): Query<Callback>,
 ) -> Result<Response, PageProblem> {
-    let mut open = Open::of(&api, &browser).await.map_err(|_| not_begun_here())?;
-    let begun = open.flow.signing_in.clone().ok_or_else(not_begun_here)?;
     let state = callback.state.as_deref().unwrap_or_default();
-    let is_ours = bool::from(state.as_bytes().ct_eq(begun.state.as_bytes()))
-        && begun.issuer == issuer
-        && api.store.clock().now() < begun.expires_at;
-    if !is_ours {
+    let Some((mut open, begun)) = Open::of_state(&api, &browser, state).await? else {
+        return Err(not_begun_here().into());
+    };
+    if begun.issuer != issuer || api.store.clock().now() >= begun.expires_at {
         return Err(not_begun_here().into());
     }
     open.change(&api, |flow| flow.signing_in = None).await?;
@@ -126,7 +123,7 @@ pub async fn callback(
     let response = match open.flow.errand {
         Errand::SignIn => {
             api.store.end_flow(open.secret.reveal()).await?;
-            without_cookie(&api, Redirect::to("/profile").into_response(), Cookie::Flow)
+            without_cookie(&api, Redirect::to("/profile").into_response(), Cookie::SignIn)
         }
         Errand::Invitation { .. } => invitation::after_sign_in(&api, &mut open, &browser.request).await?,
     };

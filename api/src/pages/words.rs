@@ -40,8 +40,8 @@ pub(super) fn next_steps(code: &str) -> Vec<String> {
 /// The account's kind in words.
 pub(super) const fn kind_of_account(kind: AccountKind) -> &'static str {
     match kind {
-        AccountKind::Customer => "customer account",
-        AccountKind::Partner => "partner account",
+        AccountKind::Customer => "Customer account",
+        AccountKind::Partner => "Partner account",
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn masked(address: &str) -> String {
 /// Who invites, in words.
 pub(super) fn inviter(context: &InvitationContext) -> String {
     match &context.inviter {
-        Some(inviter) if inviter.id == context.professional.id => "You".into(),
+        Some(inviter) if inviter.id == context.professional.id => "Yourself".into(),
         Some(inviter) => {
             let name = inviter.name.as_deref().unwrap_or("Somebody");
             format!("{name}, administrator of {}", context.account.name)
@@ -127,8 +127,8 @@ pub(super) fn profile_card(api: &Api, professional: &ProfessionalRow, account: &
         portal: portal.name.clone(),
         roles: roles(professional),
         plan: account.plan.as_ref().map(|plan| {
-            let until = plan.ends_at.to_string();
-            format!("{} until {}", plan.name, until.split('T').next().unwrap_or_default())
+            let until = plan.ends_at.in_words();
+            format!("{} until {}", plan.name, until.split(',').next().unwrap_or_default())
         }),
         entry: if account.plan_allows_entry(now) {
             Entry::Open { portal_url: portal.url.clone() }
@@ -142,13 +142,9 @@ pub(super) fn profile_card(api: &Api, professional: &ProfessionalRow, account: &
     }
 }
 
-/// A moment as people read it: date and minute, UTC.
-pub(super) fn moment(at: domain::time::Timestamp) -> String {
-    let text = at.to_string();
-    match text.split_once('T') {
-        Some((date, time)) => format!("{date}, {} UTC", time.get(..5).unwrap_or_default()),
-        None => text,
-    }
+/// The second of an event, from its RFC 3339 text: `2026-11-20 08:00:12 UTC`.
+pub fn second(rfc3339: &str) -> String {
+    rfc3339.get(..19).map_or_else(|| rfc3339.into(), |text| format!("{} UTC", text.replace('T', " ")))
 }
 
 #[cfg(test)]

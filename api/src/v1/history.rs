@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::event::{Position, Recorded};
+use domain::event::{Event, Position, Recorded};
 use domain::ids::AccountId;
 use domain::narrate::{Narrator, actor_in_words};
 use domain::refusal::Refusal;
@@ -82,7 +82,9 @@ pub async fn tell(api: &Api, account: AccountId) -> Result<Vec<HistoryEntry>, Pr
     identities.dedup();
     for identity in identities {
         let registered = api.store.events_about(&Subject::Identity(identity)).await?;
-        registered.iter().for_each(|recorded| narrator.learn(&recorded.event));
+        // What the identity was linked to later, here or elsewhere, is not known yet when the story begins.
+        let known = registered.iter().filter(|it| matches!(it.event, Event::IdentityRegistered(_)));
+        known.for_each(|recorded| narrator.learn(&recorded.event));
     }
     Ok(events.iter().map(|recorded| HistoryEntry::from_recorded(recorded, &mut narrator)).collect())
 }
@@ -92,7 +94,7 @@ fn identities_of(recorded: &Recorded) -> Vec<domain::ids::IdentityId> {
     if let domain::caller::Actor::Identity(identity) = recorded.actor {
         identities.push(identity);
     }
-    if let domain::event::Event::IdentityAssociated(e) = &recorded.event {
+    if let Event::IdentityAssociated(e) = &recorded.event {
         identities.extend([Some(e.to), e.from].into_iter().flatten());
     }
     identities
@@ -111,7 +113,7 @@ pub async fn of_account(
 ) -> Result<Json<Page<HistoryEntry>>, Problem> {
     let reader = by.person_or(READERS)?;
     check_reader(&api, account, reader).await?;
-    let after: Position = read_cursor(query.cursor.as_deref())?.parse().unwrap_or(0);
+    let after: Position = read_cursor(query.cursor.as_deref())?.unwrap_or(0);
     let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let mut entries = tell(&api, account).await?;
     entries.retain(|entry| entry.position > after);

@@ -130,14 +130,16 @@ pub async fn list(
 ) -> Result<Json<Page<Invitation>>, Problem> {
     by.staff(LISTERS)?;
     let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let before: Position = match read_cursor(query.cursor.as_deref())?.as_str() {
-        "" => Position::MAX,
-        text => text.parse().unwrap_or(0),
-    };
+    let before: Position = read_cursor(query.cursor.as_deref())?.unwrap_or(Position::MAX);
     let account = query.account.map(|account| account.to_string()).unwrap_or_default();
     let delivery = query.delivery.map_or("", DeliveryState::as_str);
     let rows = api.views.invitations(&account, delivery, before, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|last| write_cursor(&last.position.to_string()));
+    let next = match rows.last().filter(|_| rows.len() == limit).map(|last| last.position) {
+        Some(last) if !api.views.invitations(&account, delivery, last, 1).await?.is_empty() => {
+            Some(write_cursor(&last.to_string()))
+        }
+        _ => None,
+    };
     Ok(Json(Page { items: rows.iter().map(|row| Invitation::from_row(row, &api)).collect(), next }))
 }
 

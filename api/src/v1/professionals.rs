@@ -18,6 +18,7 @@ use store::{Executed, random};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::{READERS, sentence};
+use super::history::check_reader;
 use super::{Done, created, read_cursor, with_etag, write_cursor};
 use crate::asked::{Asked, Authenticated, InPath, InQuery};
 use crate::problem::Problem;
@@ -105,11 +106,16 @@ pub async fn list(
     InQuery(query): InQuery<PageQuery>,
 ) -> Result<Json<Page<Professional>>, Problem> {
     let reader = by.person_or(READERS)?;
-    api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
+    check_reader(&api, account, reader).await?;
     let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let after = read_cursor(query.cursor.as_deref())?;
+    let after: Option<ProfessionalId> = read_cursor(query.cursor.as_deref())?;
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
     let rows = api.views.professionals(account, reader, &after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|last| write_cursor(&last.id.to_string()));
+    let last = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.to_string());
+    let next = match last {
+        Some(last) if !api.views.professionals(account, reader, &last, 1).await?.is_empty() => Some(write_cursor(&last)),
+        _ => None,
+    };
     Ok(Json(Page { items: rows.iter().map(Professional::from_row).collect(), next }))
 }
 

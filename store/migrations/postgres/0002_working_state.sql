@@ -31,13 +31,6 @@ create table flow (
 );
 create index flow_by_expiry on flow (expires_at);
 
-create table budget (
-  name      text not null,     -- what is limited, and for whom
-  starts_at bigint not null,   -- the window
-  used      bigint not null,
-  primary key (name, starts_at)
-);
-
 create table lease (
   name       text primary key,
   holder     text not null,

@@ -86,7 +86,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes sessions, flows and budgets that time has ended.
+    /// Deletes sessions and flows that time has ended.
     ///
     /// # Errors
     /// The database does not answer.
@@ -98,10 +98,6 @@ impl Store {
             .execute(&self.pool)
             .await?;
         sqlx::query("delete from flow where expires_at <= $1").bind(now.0).execute(&self.pool).await?;
-        sqlx::query("delete from budget where starts_at <= $1")
-            .bind(now.0 - super::budgets::WINDOW_MAX.0)
-            .execute(&self.pool)
-            .await?;
         Ok(())
     }
 }
