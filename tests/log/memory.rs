@@ -1,6 +1,8 @@
 //! A writer decides on what it remembers, and is never misled by it: whatever another writer appended counts.
 
+use domain::command::Command;
 use domain::event::Event;
+use domain::ids::MailId;
 use store::Store;
 
 use super::bench::{Bench, code, request, run};
@@ -67,22 +69,34 @@ on_both! {
         let account = an_account(&writers[0]).await;
         let (professional, link) = somebody_invited(&writers[0], account).await;
         let identity = fresh_identity();
+        // The first writer is sure of its decisions, and of nothing else.
+        let mut decide_in_between = 0..;
+        let mut decide_in_between = async || {
+            let number = decide_in_between.next().unwrap();
+            run(&writers[0], &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
+        };
         // Mails: the claim of another worker.
+        decide_in_between().await;
         run(&writers[1], &worker(), attempt(link)).await.unwrap();
+        decide_in_between().await;
         assert_eq!(code(run(&writers[0], &worker(), attempt(link)).await), "mail_claimed");
         run(&writers[0], &worker(), record_outcome(link, professional, 1, deferred())).await.unwrap();
         assert_eq!(code(run(&writers[1], &worker(), attempt(link)).await), "mail_not_waiting");
-        // Visits: twenty, whoever records them, with decisions in between that do not look at visits.
+        // Visits: twenty, whoever records them.
         let mut recorded = 0;
         for number in 0..30 {
-            run(&writers[number % 2], &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
-            let visited = run(&writers[(number / 2) % 2], &link_holder(), visit(link)).await.unwrap();
-            recorded += visited.events.len();
+            decide_in_between().await;
+            recorded += run(&writers[number / 2 % 2], &link_holder(), visit(link)).await.unwrap().events.len();
+            decide_in_between().await;
         }
         assert_eq!(recorded, 20);
-        // Codes: five, whoever asks.
-        for number in 0..5 {
-            run(&writers[number % 2], &person(identity), issue_code(link, identity)).await.unwrap();
+        // Codes: five, whoever asks; and each makes a mail that any worker can send.
+        for number in 1..=5 {
+            run(&writers[number as usize % 2], &person(identity), issue_code(link, identity)).await.unwrap();
+            decide_in_between().await;
+            let mail = MailId::derive(link.invitation, link.generation, "mailbox-code", number);
+            let attempted = run(&writers[0], &worker(), Command::AttemptMail { account, mail }).await.unwrap();
+            assert_eq!(attempted.events[0].event.name(), "MailAttempted");
         }
         for store in &writers {
             let sixth = run(store, &person(identity), issue_code(link, identity)).await;
@@ -115,7 +129,7 @@ on_both! {
 
 /// How often anybody had to decide again under the lock while two writers took turns on one account: the first with 50
 /// decisions, the second with something before each of them.
-async fn decided_again(bench: &Bench, before: fn(domain::invitation::Link) -> domain::command::Command) -> i64 {
+async fn decided_again(bench: &Bench, before: fn(domain::invitation::Link) -> Command) -> i64 {
     let server = bench.server().unwrap();
     let name = server.sql("select current_database()");
     server.sql(&format!("alter database {name} set track_functions = 'all'"));

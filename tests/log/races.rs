@@ -6,7 +6,7 @@ use domain::event::Event;
 use domain::tag::Subject;
 use store::{ExecuteError, Executed, Store};
 
-use super::bench::{Bench, at_once, code, queue, queue_cold, run, word};
+use super::bench::{Bench, at_once, code, queue, queue_cold, request, run, word};
 use super::check::readable;
 use super::commands::*;
 
@@ -160,6 +160,34 @@ on_both! {
                 ]
             );
         }
+    }
+
+    /// What builds on a command that falls, falls with it, even if nothing else speaks against it.
+    async fn nothing_is_built_on_an_account_that_could_not_be_opened(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let (_, elsewhere) = {
+            let account = an_account(&writers[0]).await;
+            somebody_invited(&writers[0], account).await
+        };
+        let (account, number) = (fresh_account(), number());
+        // The first writer remembers that the number is free; the second one takes it.
+        writers[0].ask(open(account, &number), staff(), request()).await.unwrap();
+        run(&writers[1], &staff(), open(fresh_account(), &number)).await.unwrap();
+        let mut lock = bench.outside().await;
+        lock.lock().await;
+        let queued = [
+            queue(&writers[0], &link_holder(), visit(elsewhere)), // the appender waits for the lock with this one
+            queue(&writers[0], &staff(), open(account, &number)),
+            queue(&writers[0], &staff(), set_plan(account, "Support Plan")),
+            queue(&writers[0], &staff(), add(account, fresh_professional(), &address())),
+        ];
+        lock.unlock().await;
+        let mut words = Vec::new();
+        for executing in queued {
+            words.push(word(&executing.await.unwrap()));
+        }
+        assert_eq!(words, ["LinkVisited", "customer_number_taken", "unknown_account", "unknown_account"]);
+        assert!(writers[1].events_about(&Subject::Account(account)).await.unwrap().is_empty());
     }
 
     async fn a_hot_account_starves_nobody(bench: &Bench) {

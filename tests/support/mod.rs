@@ -5,9 +5,11 @@
 #![allow(dead_code, unused_imports, reason = "every test uses some of it, none uses all")]
 
 pub mod browser;
+pub mod clock;
 pub mod mail;
 pub mod openid;
 pub mod postgres;
+pub mod production;
 pub mod server;
 pub mod vinculum;
 pub mod visitor;
@@ -16,9 +18,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 pub use browser::Browser;
+pub use clock::Clock;
 pub use mail::Mta;
 pub use openid::OpenIdProvider;
 pub use postgres::Postgres;
+pub use production::Production;
 pub use vinculum::Vinculum;
 pub use visitor::{Page, Visitor};
 

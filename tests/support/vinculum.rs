@@ -131,7 +131,7 @@ fn signal(process: u32, name: &str) {
 fn address_in(printed: &str) -> Option<String> {
     const SCHEME_AND_HOST: &str = "http://127.0.0.1:";
     let complete = printed.get(..=printed.rfind('\n')?)?; // a line half written may end inside the port
-    let (_, rest) = complete.split_once(SCHEME_AND_HOST)?;
+    let (_, rest) = complete.rsplit_once(SCHEME_AND_HOST)?; // after the public address, if that is told, too
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!port.is_empty()).then(|| format!("{SCHEME_AND_HOST}{port}"))
 }
@@ -139,5 +139,6 @@ fn address_in(printed: &str) -> Option<String> {
 #[test]
 fn an_address_is_read_from_a_whole_line_only() {
     assert_eq!(address_in("listening on http://127.0.0.1:80"), None);
+    assert_eq!(address_in("at http://127.0.0.1:1/, on http://127.0.0.1:2\n").as_deref(), Some("http://127.0.0.1:2"));
     assert_eq!(address_in("hello\nlistening on http://127.0.0.1:8080/\n").as_deref(), Some("http://127.0.0.1:8080"));
 }
