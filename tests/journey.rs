@@ -166,7 +166,8 @@ impl Journey {
         let support = production.key("support", &["support"]);
         let auditor = production.key("audit", &["auditor", "operator"]);
         let service = production.serve_in(production.home(), &clock.environment());
-        let secrets = vec![back_office.clone(), support.clone(), auditor.clone(), password.into(), CLIENT_SECRET.into()];
+        let secrets =
+            vec![back_office.clone(), support.clone(), auditor.clone(), password.into(), CLIENT_SECRET.into()];
         Self {
             service,
             personal: Some(personal),
@@ -200,7 +201,11 @@ impl Journey {
         let alex = json!({ "name": "Alex Quay", "address": "fifth@mail.test" });
         let added = self.post(&self.back_office, &people, &alex).await;
         let roles = json!(["administrator", "billing_contact", "customer_care_contact", "shipping_contact"]);
-        assert_eq!((&added["roles"], &added["invitation"]), (&roles, &Value::Null), "the first person holds every role");
+        assert_eq!(
+            (&added["roles"], &added["invitation"]),
+            (&roles, &Value::Null),
+            "the first person holds every role"
+        );
         account
     }
 
@@ -273,7 +278,8 @@ impl Journey {
 
     async fn replaces_the_identity_by_one_of_the_other_issuer(&mut self, account: &str) {
         let old = self.personal().access_token("second", PORTAL).await;
-        let professional = self.me(&old).await["profiles"][0]["professional"].as_str().expect("it has an id").to_owned();
+        let professional =
+            self.me(&old).await["profiles"][0]["professional"].as_str().expect("it has an id").to_owned();
         let place = format!("/v1/accounts/{account}/professionals/{professional}/invitations");
         self.post(&self.support, &place, &json!({})).await;
         let link = self.link_in(&self.mta.nth_mail("first@mail.test", 3).await);
@@ -408,7 +414,8 @@ impl Journey {
 
     /// Posts, with a key that follows from what is asked, and expects that something was made.
     async fn post(&self, key: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.ask(key, reqwest::Method::POST, path, Some((body, &format!("{path} {body}")))).await;
+        let (status, answer) =
+            self.ask(key, reqwest::Method::POST, path, Some((body, &format!("{path} {body}")))).await;
         assert_eq!(status, 201, "{path}: {answer}");
         answer
     }

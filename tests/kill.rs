@@ -34,16 +34,15 @@ async fn three_nodes_on_postgresql_are_killed_one_after_the_other_under_load() {
     production.set("VINCULUM_OTHER_HOSTS", &hosts.join(","));
     production.migrate();
     let key = production.key("load", &["back_office", "support", "auditor", "operator"]);
-    let nodes = Nodes::start(3, |number, home| {
+    let nodes = Nodes::start(3, Duration::from_millis(700), |number, home| {
         let mut more = clock.environment().to_vec();
         more.push(("VINCULUM_LISTEN".into(), hosts[number].clone()));
         production.serve_in(home, &more)
     });
 
-    let load = Load::new(&key, 64, Duration::from_secs(20));
+    let load = Load::new(&key, 64, Duration::from_secs(20), 10);
     let rebuild = || assert_views_are_equal(&production.succeed(&["rebuild"]));
     let (acknowledged, kills) = kill_under(&load, &nodes, rebuild);
-    assert!(kills >= 10, "only {kills} kills");
     eprintln!("{} commands acknowledged, {} of them after a retry; {kills} kills", acknowledged.len(), load.retried());
 
     rebuild();
@@ -68,14 +67,13 @@ async fn the_embedded_default_is_killed_under_load() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     };
-    let nodes = Nodes::start(1, |_, _| Vinculum::serve(home.path(), &environment));
+    let nodes = Nodes::start(1, Duration::from_millis(2200), |_, _| Vinculum::serve(home.path(), &environment));
     let scopes = ["back_office", "support", "auditor", "operator"].map(|scope| ["--scope", scope]).concat();
     let key = command(&[&["keys", "create", "load"][..], &scopes].concat());
 
-    let load = Load::new(&key, 32, Duration::from_secs(12));
+    let load = Load::new(&key, 32, Duration::from_secs(15), 5);
     let rebuild = || assert_views_are_equal(&command(&["rebuild"]));
     let (acknowledged, kills) = kill_under(&load, &nodes, rebuild);
-    assert!(kills >= 5, "only {kills} kills");
     eprintln!("{} commands acknowledged, {} of them after a retry; {kills} kills", acknowledged.len(), load.retried());
 
     rebuild();

@@ -8,9 +8,9 @@ use std::time::Duration;
 use domain::event::{Position, Recorded};
 use domain::time::Millis;
 use sqlx::{AnyPool, Connection as _};
-use store::{Location, Store};
 use store::envelope::UnreadableEvent;
 use store::store::views_pool;
+use store::{Location, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

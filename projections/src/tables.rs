@@ -59,10 +59,11 @@ pub(crate) async fn set_up(connection: &mut AnyConnection) -> Result<(), WriteEr
 
 /// The live generation of every view; none where there is none of this release's version.
 pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<Option<Generation>>, WriteError> {
-    let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("select view, generation, version, position from view_checkpoint where is_live = 1 order by view")
-            .fetch_all(connection)
-            .await?;
+    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "select view, generation, version, position from view_checkpoint where is_live = 1 order by view",
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(ALL
         .iter()
         .map(|view| {
@@ -75,7 +76,10 @@ pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<Option<Ge
 /// Makes the empty table of a view's next generation.
 ///
 /// Invariant: table and checkpoint come and go together, so that whoever dies half-way leaves nothing behind.
-pub(crate) async fn create(connection: &mut AnyConnection, view: &'static Definition) -> Result<Generation, WriteError> {
+pub(crate) async fn create(
+    connection: &mut AnyConnection,
+    view: &'static Definition,
+) -> Result<Generation, WriteError> {
     let mut transaction = connection.begin().await?;
     let number = reserve(&mut transaction, view).await?;
     let generation = Generation { view, number, position: 0 };
@@ -132,13 +136,12 @@ pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Genera
     run(connection, format!("drop view if exists {name}")).await?;
     run(connection, format!("create view {name} as select * from {table}")).await?;
     // In one statement: a generation that another node begins meanwhile keeps both its checkpoint and its table.
-    let others: Vec<i64> = sqlx::query_scalar(
-        "delete from view_checkpoint where view = $1 and generation <> $2 returning generation",
-    )
-    .bind(name)
-    .bind(generation.number)
-    .fetch_all(&mut *connection)
-    .await?;
+    let others: Vec<i64> =
+        sqlx::query_scalar("delete from view_checkpoint where view = $1 and generation <> $2 returning generation")
+            .bind(name)
+            .bind(generation.number)
+            .fetch_all(&mut *connection)
+            .await?;
     for number in others {
         run(connection, format!("drop table if exists {name}_{number}")).await?;
     }
@@ -160,15 +163,14 @@ pub(crate) async fn apply(
     events: &[Recorded],
 ) -> Result<(), WriteError> {
     let Some(last) = events.last() else { return Ok(()) };
-    let moved = sqlx::query(
-        "update view_checkpoint set position = $1 where view = $2 and generation = $3 and position = $4",
-    )
-    .bind(last.position)
-    .bind(generation.view.name)
-    .bind(generation.number)
-    .bind(generation.position)
-    .execute(&mut *connection)
-    .await?;
+    let moved =
+        sqlx::query("update view_checkpoint set position = $1 where view = $2 and generation = $3 and position = $4")
+            .bind(last.position)
+            .bind(generation.view.name)
+            .bind(generation.number)
+            .bind(generation.position)
+            .execute(&mut *connection)
+            .await?;
     if moved.rows_affected() != 1 {
         return Err(WriteError::Overtaken);
     }
@@ -195,7 +197,11 @@ async fn read_bodies(
     Ok(bodies)
 }
 
-async fn write(connection: &mut AnyConnection, generation: &Generation, changes: Vec<Change>) -> Result<(), WriteError> {
+async fn write(
+    connection: &mut AnyConnection,
+    generation: &Generation,
+    changes: Vec<Change>,
+) -> Result<(), WriteError> {
     let (mut rows, mut gone) = (Vec::new(), Vec::new());
     for (key, row) in changes {
         match row {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use serde_json::Value;
-use store::seal::NamedKey;
-use store::secret::Secret;
+use sqlx::Connection as _;
 
 use super::load::{Acknowledged, Done};
 use super::nodes::Nodes;
@@ -54,11 +53,14 @@ impl<'a> Audit<'a> {
         for Acknowledged { done, position } in self.acknowledged {
             let events = &self.histories[account_of(done)];
             let (event_type, facts): (&str, Vec<(&str, Value)>) = match done {
-                Done::Opened { account, number } => {
-                    ("AccountOpened", vec![("account", account.as_str().into()), ("customer_number", number.as_str().into())])
-                }
+                Done::Opened { account, number } => (
+                    "AccountOpened",
+                    vec![("account", account.as_str().into()), ("customer_number", number.as_str().into())],
+                ),
                 Done::Planned { account } => ("ServicePlanSet", vec![("account", account.as_str().into())]),
-                Done::Added { professional, .. } => ("ProfessionalAdded", vec![("professional", professional.as_str().into())]),
+                Done::Added { professional, .. } => {
+                    ("ProfessionalAdded", vec![("professional", professional.as_str().into())])
+                }
                 Done::Sent { invitation, generation, .. } => (
                     "InvitationIssued",
                     vec![("invitation", invitation.as_str().into()), ("generation", (*generation).into())],
@@ -67,8 +69,11 @@ impl<'a> Audit<'a> {
             *expected.entry(event_type).or_default() += 1;
             if let Done::Added { invitation, .. } = done {
                 *expected.entry("InvitationIssued").or_default() += 1;
-                let of = |event: &&Value| event["event_type"] == "InvitationIssued" && event["facts"]["invitation"] == *invitation;
-                let generations: Vec<_> = events.iter().filter(of).map(|event| event["facts"]["generation"].as_u64()).collect();
+                let of = |event: &&Value| {
+                    event["event_type"] == "InvitationIssued" && event["facts"]["invitation"] == *invitation
+                };
+                let generations: Vec<_> =
+                    events.iter().filter(of).map(|event| event["facts"]["generation"].as_u64()).collect();
                 let in_order: Vec<_> = (1..=generations.len() as u64).map(Some).collect();
                 assert_eq!(generations, in_order, "the links of {invitation}");
             }
@@ -109,7 +114,8 @@ impl<'a> Audit<'a> {
     pub fn positions_have_no_gaps(&self, positions: &[i64]) {
         let all: Vec<i64> = (1..).take(positions.len()).collect();
         assert_eq!(positions, all, "positions without gaps");
-        let mut told: Vec<_> = self.histories.values().flatten().filter_map(|event| event["position"].as_i64()).collect();
+        let mut told: Vec<_> =
+            self.histories.values().flatten().filter_map(|event| event["position"].as_i64()).collect();
         let count = told.len();
         told.sort_unstable();
         told.dedup();
@@ -120,12 +126,13 @@ impl<'a> Audit<'a> {
 
 /// Reads the positions in the log of the embedded default.
 pub async fn positions_in(data: &Path) -> Vec<i64> {
-    let key = NamedKey { id: "none".into(), key: Secret::new(store::random::bytes()) };
-    let location = store::Location::Folder(data.into());
-    let (store, _) = store::Store::open(location, vec![key], store::clock::Clock::System).await.expect("the log opens");
-    let events = store.page(0, i64::from(i32::MAX)).await.expect("the log can be read");
-    assert_eq!(events.last().map(|event| event.position), store.head().await.ok(), "the head is the newest event");
-    events.iter().map(|event| event.position).collect()
+    let log = format!("sqlite://{}", data.join("log.db").display());
+    let mut log = sqlx::SqliteConnection::connect(&log).await.expect("the log opens");
+    let select = "select position from event order by position";
+    let positions: Vec<i64> = sqlx::query_scalar(select).fetch_all(&mut log).await.expect("the log can be read");
+    let head: i64 = sqlx::query_scalar("select position from log_head").fetch_one(&mut log).await.expect("it has a head");
+    assert_eq!(positions.last(), Some(&head), "the head is the newest event");
+    positions
 }
 
 #[derive(Debug, Default)]

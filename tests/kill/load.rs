@@ -41,19 +41,30 @@ pub struct Acknowledged {
 pub struct Load {
     key: String,
     callers: u32,
-    ends_at: Instant,
+    begun: Instant,
+    length: Duration,
+    kills_min: u32,
+    kills: AtomicU32,
     retried: AtomicU32,
 }
 
 impl Load {
-    /// Begins now.
-    pub fn new(key: &str, callers: u32, length: Duration) -> Self {
-        Self { key: key.into(), callers, ends_at: Instant::now() + length, retried: AtomicU32::new(0) }
+    /// Begins now and lasts for `length`, or longer where that sees fewer than `kills_min` kills.
+    pub fn new(key: &str, callers: u32, length: Duration, kills_min: u32) -> Self {
+        let (kills, retried) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self { key: key.into(), callers, begun: Instant::now(), length, kills_min, kills, retried }
     }
 
     /// Whether no caller begins another command.
     pub fn is_over(&self) -> bool {
-        Instant::now() >= self.ends_at
+        let lasted = self.begun.elapsed();
+        assert!(lasted < self.length * 4, "{:?} were too short for {} kills", lasted, self.kills_min);
+        lasted >= self.length && self.kills.load(Ordering::Relaxed) >= self.kills_min
+    }
+
+    /// Counts a kill.
+    pub fn saw_a_kill(&self) {
+        self.kills.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many commands were acknowledged only after they had been repeated.

@@ -10,14 +10,12 @@ use tempfile::TempDir;
 use super::load::Load;
 use crate::support::Vinculum;
 
-/// The time between a start and the next kill: long enough for something to be under way everywhere.
-const LIFE: Duration = Duration::from_millis(700);
-
 type Start<'a> = Box<dyn Fn(usize, &Path) -> Vinculum + Sync + 'a>;
 
 /// Running services of one installation.
 pub struct Nodes<'a> {
     start: Start<'a>,
+    life: Duration,
     homes: Vec<TempDir>,
     /// None while a node is down.
     running: Vec<Mutex<Option<Vinculum>>>,
@@ -26,13 +24,13 @@ pub struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    /// Starts `count` nodes. `start` gets a node's number and folder, and gives it the same address each time.
-    pub fn start(count: usize, start: impl Fn(usize, &Path) -> Vinculum + Sync + 'a) -> Self {
+    /// Starts `count` nodes, one of which is killed each `life`. `start` gets a node's number and folder, and gives it the same address each time.
+    pub fn start(count: usize, life: Duration, start: impl Fn(usize, &Path) -> Vinculum + Sync + 'a) -> Self {
         let homes: Vec<_> = (0..count).map(|_| tempfile::tempdir().expect("there is room for folders")).collect();
         let services: Vec<_> = homes.iter().enumerate().map(|(number, home)| start(number, home.path())).collect();
         let addresses = services.iter().map(|service| service.url("")).collect();
         let running = services.into_iter().map(|service| Mutex::new(Some(service))).collect();
-        Self { start: Box::new(start), homes, running, addresses, turn: AtomicUsize::new(0) }
+        Self { start: Box::new(start), life, homes, running, addresses, turn: AtomicUsize::new(0) }
     }
 
     /// The address of one node or the other, whether it runs or not.
@@ -44,12 +42,13 @@ impl<'a> Nodes<'a> {
     pub fn kill_until(&self, load: &Load) -> u32 {
         let mut kills = 0;
         while !load.is_over() {
-            std::thread::sleep(LIFE);
+            std::thread::sleep(self.life);
             let number = kills as usize % self.running.len();
             let mut node = self.node(number);
             node.take().expect("a node runs between its kills").kill();
             *node = Some((self.start)(number, self.homes[number].path()));
             kills += 1;
+            load.saw_a_kill();
         }
         kills
     }

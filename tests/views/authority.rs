@@ -85,7 +85,7 @@ on_both! {
         let account = an_account(&node.store).await;
         let member = a_member(&node.store, account).await; // administers the account
         let mut identities = vec![member.identity];
-        for _ in 0..8 {
+        for _ in 0..5 {
             let identity = fresh_identity();
             run(&node.store, &person(identity), register(identity)).await.unwrap();
             identities.push(identity);

@@ -13,7 +13,7 @@ use crate::log::bench::{Bench, open_at, standing_clock};
 use crate::log::check::readable;
 
 /// Random histories; the number is the seed.
-const HISTORIES: u64 = 6;
+const HISTORIES: u64 = 4;
 /// Wishes in each; about half are refused.
 const WISHES: usize = 150;
 

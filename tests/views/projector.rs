@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use domain::time::Millis;
 
 use super::history::Writer;
-use super::node::{Node, eventually};
+use super::node::{Node, eventually, logged};
 use super::tables::Tables;
 use crate::log::bench::{Bench, at_once, run};
 use crate::log::commands::*;
@@ -30,9 +30,10 @@ async fn write(nodes: &[&Node], span: Duration) {
 on_both! {
     /// The lease is taken away all the time, so that both project at once.
     async fn two_projectors_apply_each_event_once(bench: &Bench) {
+        logged();
         let (one, two) = (Node::start(bench).await, Node::start(bench).await);
         let mut outside = bench.outside().await;
-        let span = Duration::from_millis(2_500);
+        let span = Duration::from_millis(1_500);
         let quarrel = async {
             let start = Instant::now();
             while start.elapsed() < span {
@@ -44,7 +45,8 @@ on_both! {
         tokio::join!(write(&nodes, span), quarrel);
         assert_eq!(one.follow().await, two.follow().await);
         let log = Tables::equal_the_log(bench).await;
-        assert!(log.len() > 100, "{} events", log.len());
+        assert!(log.len() > 50, "{} events", log.len());
+        assert!(!logged().contains("cannot follow"), "being overtaken is no error: {}", logged());
     }
 
     async fn a_node_that_does_not_project_follows_the_one_that_does(bench: &Bench) {
@@ -78,11 +80,11 @@ on_both! {
         let mut writer = Writer::new(store.clone(), 7);
         let mut outside = bench.outside().await;
         Node::start_with(store.clone()).await.stop().await;
-        for round in 0..30_u64 {
-            writer.steps(20).await;
+        for round in 0..20_u64 {
+            writer.steps(10).await;
             outside.run("delete from lease").await.unwrap();
             let node = Node::start_with(store.clone()).await;
-            tokio::time::sleep(Duration::from_micros(round * round * 37)).await;
+            tokio::time::sleep(Duration::from_micros(round * round * 90)).await;
             node.kill().await;
         }
         outside.run("delete from lease").await.unwrap();
@@ -109,18 +111,19 @@ on_both! {
             node.store.take_lease("projector", "the dead", Millis::days(1)).await.unwrap().then_some(())
         })
         .await;
-        let start = Instant::now();
-        let mut slow = Vec::new();
-        while start.elapsed() < TAKE_OVER_MAX {
+        // The pass that had the lease goes on for a second; then nobody projects; from then on this node does.
+        let (start, mut behind, mut current_since) = (Instant::now(), 0, None);
+        while current_since.is_none_or(|since: Instant| behind == 0 || since.elapsed() < Duration::from_secs(2)) {
             let executed = run(&node.store, &staff(), open(fresh_account(), &number())).await.unwrap();
-            if !node.views.wait_for(executed.position).await {
-                slow.push(start.elapsed());
+            if node.views.wait_for(executed.position).await {
+                current_since.get_or_insert_with(Instant::now);
+            } else {
+                (behind, current_since) = (behind + 1, None);
             }
+            assert!(start.elapsed() < TAKE_OVER_MAX * 2, "behind {behind} times in {:?}", start.elapsed());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // The pass that had the lease goes on for a second; then nobody projects; from then on this node does.
-        assert!((1..=4).contains(&slow.len()), "the views were behind at {slow:?}");
-        assert!(slow.iter().all(|at| *at < TAKE_OVER_MAX - Duration::from_secs(1)), "{slow:?}");
+        assert!((1..=4).contains(&behind), "behind {behind} times");
         node.follow().await;
     }
 

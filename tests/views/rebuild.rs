@@ -10,7 +10,7 @@ use projections::rebuild::{RebuildError, rebuild};
 use projections::{ALL, Reader, Views};
 
 use super::history::{Writer, write};
-use super::node::Node;
+use super::node::{Node, logged};
 use super::tables::Tables;
 use crate::log::bench::{Bench, at_once, run};
 use crate::log::commands::*;
@@ -51,9 +51,10 @@ async fn look_on(views: Views, known: Known, is_over: Arc<AtomicBool>) -> usize 
 
 on_both! {
     async fn every_view_is_made_anew_unnoticed_while_writers_write(bench: &Bench) {
+        logged();
         let (node, other) = (Node::start(bench).await, Node::start(bench).await);
         let known = something_in_every_view(&node).await;
-        write(&node.store, 300).await;
+        write(&node.store, 180).await;
         let is_over = Arc::new(AtomicBool::new(false));
         let onlookers: Vec<_> = [&node, &other]
             .map(|node| tokio::spawn(look_on(node.views.clone(), known, Arc::clone(&is_over))))
@@ -93,12 +94,13 @@ on_both! {
         other.follow().await;
         Tables::equal_the_log(bench).await;
         assert_eq!(Tables::of(bench).await.names().await.len(), ALL.len() + 1, "old tables are gone");
+        assert!(!logged().contains("cannot follow"), "{}", logged());
     }
 
     async fn a_difference_in_the_live_table_is_reported(bench: &Bench) {
         let node = Node::start(bench).await;
         something_in_every_view(&node).await;
-        write(&node.store, 200).await;
+        write(&node.store, 120).await;
         node.follow().await;
         let tables = Tables::of(bench).await;
         for view in ALL {
@@ -149,7 +151,7 @@ on_both! {
     async fn a_rebuild_may_die_at_any_moment(bench: &Bench) {
         let node = Node::start(bench).await;
         let known = something_in_every_view(&node).await;
-        write(&node.store, 300).await;
+        write(&node.store, 180).await;
         for round in 0..20_u64 {
             let (store, name) = (node.store.clone(), ALL[round as usize % ALL.len()].name);
             let rebuilding = tokio::spawn(async move { rebuild(&store, name, |_| {}).await });
@@ -171,15 +173,15 @@ on_both! {
     async fn two_rebuilds_of_one_view_do_not_harm_it(bench: &Bench) {
         let node = Node::start(bench).await;
         let known = something_in_every_view(&node).await;
-        write(&node.store, 300).await;
-        for _ in 0..5 {
+        write(&node.store, 180).await;
+        for _ in 0..4 {
             let (one, two) =
                 tokio::join!(rebuild(&node.store, "invitations", |_| {}), rebuild(&node.store, "invitations", |_| {}));
             assert!(one.is_ok() || two.is_ok(), "{one:?} {two:?}");
             for rebuilt in [one, two] {
                 match rebuilt {
                     Ok(rebuilt) => assert_eq!(rebuilt.differences, Some(0)),
-                    Err(error) => assert_eq!(error.to_string(), "another projector was faster"),
+                    Err(error) => assert_eq!(error.to_string(), "another projector was faster", "{error:?}"),
                 }
             }
             let executed = run(&node.store, &staff(), set_plan(known.account, "Support Plan")).await.unwrap();

@@ -40,8 +40,8 @@ on_both! {
     }
 
     async fn a_view_of_another_version_is_made_anew_at_the_next_start(bench: &Bench) {
+        let store = at_rest(bench).await;
         for view in ALL {
-            let store = at_rest(bench).await;
             let tables = Tables::of(bench).await;
             // What an older release wrote is not what this one reads.
             let old = tables.live(view.name).await;
@@ -87,8 +87,8 @@ on_both! {
         let account = an_account(&store).await;
         run(&store, &staff(), register(fresh_identity())).await.unwrap();
         somebody_invited(&store, account).await;
-        write(&store, 400).await;
-        for _ in 0..3 {
+        write(&store, 240).await;
+        for _ in 0..2 {
             let (one, two, three) = tokio::join!(Node::start(bench), Node::start(bench), Node::start(bench));
             for node in [&one, &two, &three] {
                 node.follow().await;

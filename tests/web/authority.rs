@@ -86,7 +86,9 @@ fn credential<'a>(cast: &'a Cast, caller: &str) -> Option<&'a str> {
 fn body_of(cast: &Cast, method: &str, template: &str, n: usize) -> Option<Value> {
     match (method, template.rsplit('/').next().unwrap_or_default()) {
         ("GET", _) => None,
-        (_, "accounts") => Some(json!({ "customer_number": format!("{}-{n}", cast.number), "kind": "customer", "name": "New" })),
+        (_, "accounts") => {
+            Some(json!({ "customer_number": format!("{}-{n}", cast.number), "kind": "customer", "name": "New" }))
+        }
         (_, "professionals") => Some(json!({ "name": "Kim Reed", "address": format!("kim{n}@{}", cast.at) })),
         (_, "service-plan") => Some(plan()),
         _ => Some(json!({})),
@@ -134,7 +136,9 @@ async fn a_credential_that_is_not_ours_is_refused_by_its_code() {
     let issuer = json!({ "iss": "https://login.example.com" });
     get(&site.bearer_with(ALEX, &issuer)).await.expect_problem(401, "unknown_issuer");
     let none = with_header(&good, &json!({ "alg": "none", "typ": "at+jwt" }));
-    get(&format!("{}.", none.rsplit_once('.').expect("three parts").0)).await.expect_problem(401, "token_algorithm_refused");
+    get(&format!("{}.", none.rsplit_once('.').expect("three parts").0))
+        .await
+        .expect_problem(401, "token_algorithm_refused");
     let symmetric = with_header(&good, &json!({ "alg": "HS256", "typ": "at+jwt" }));
     get(&symmetric).await.expect_problem(401, "token_algorithm_refused");
     let parts: Vec<&str> = good.split('.').collect();

@@ -11,6 +11,7 @@ use crate::support::{Page, Visitor, free_port};
 
 const SESSION: &str = "vinculum_local_session";
 const FLOW: &str = "vinculum_local_flow";
+const SIGN_IN: &str = "vinculum_local_sign_in";
 
 fn session_of(site: &Site, visitor: &Visitor) -> Option<String> {
     visitor.cookie(&site.url("/"), SESSION)
@@ -77,15 +78,21 @@ async fn t23_t25_a_callback_counts_once_and_in_the_browser_that_began_it() {
     let second = site.begin_sign_in(&attacker, &page, "/invitation/sign-in", SASHA).await;
     let mut swapped = second.clone();
     let pairs: Vec<(String, String)> = second.query_pairs().into_owned().collect();
-    swapped.query_pairs_mut().clear().extend_pairs(pairs.iter().map(|(name, value)| (name, if name == "code" { &code } else { value })));
+    swapped
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(pairs.iter().map(|(name, value)| (name, if name == "code" { &code } else { value })));
     let page = attacker.get(&swapped).await;
     assert_eq!((page.status, page.body.contains("code_refused")), (400, true), "{}", page.body);
     is_refused(&attacker.get(&second).await);
     // An answer that names another issuer, or none, is refused (RFC 9207).
-    for (issuer, expected) in [(Some("https://evil.example"), "callback_issuer_mismatch"), (None, "callback_issuer_missing")] {
+    for (issuer, expected) in
+        [(Some("https://evil.example"), "callback_issuer_mismatch"), (None, "callback_issuer_missing")]
+    {
         let page = attacker.open(&link).await;
         let mut callback = site.begin_sign_in(&attacker, &page, "/invitation/sign-in", SASHA).await;
-        let pairs: Vec<(String, String)> = callback.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+        let pairs: Vec<(String, String)> =
+            callback.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
         callback.query_pairs_mut().clear().extend_pairs(pairs).extend_pairs(issuer.map(|issuer| ("iss", issuer)));
         let page = attacker.get(&callback).await;
         assert_eq!((page.status, page.body.contains(expected)), (400, true), "{}", page.body);
@@ -98,23 +105,36 @@ async fn t23_t25_a_callback_counts_once_and_in_the_browser_that_began_it() {
 #[tokio::test]
 async fn t24_a_flow_or_a_session_cannot_be_guessed() {
     let site = Site::embedded().await;
-    let visitors: Vec<Visitor> = (0..20).map(|_| Visitor::new()).collect();
+    let link = site.nth_link(ROBIN_AT_WORK, 1).await;
+    let visitors: Vec<Visitor> = (0..10).map(|_| Visitor::new()).collect();
     let mut seen = BTreeSet::new();
     for visitor in &visitors {
-        let page = visitor.open(site.url("/sign-in")).await;
-        let flow = visitor.cookie(&site.url("/"), FLOW).expect("a flow");
-        assert!(flow.len() >= 43 && csrf(&page).len() >= 43);
-        assert!(seen.insert(flow) && seen.insert(csrf(&page)), "no secret comes twice");
+        for (path, cookie) in [(site.url("/sign-in"), SIGN_IN), (link.clone(), FLOW)] {
+            let token = csrf(&visitor.open(path).await);
+            let secret = visitor.cookie(&link, cookie).expect("a flow has its cookie");
+            assert!(secret.len() >= 43 && token.len() >= 43);
+            assert!(seen.insert(secret) && seen.insert(token), "no secret comes twice");
+        }
     }
-    let good = visitors[0].cookie(&site.url("/"), FLOW).expect("a flow");
-    let mut forged = vec![String::new(), "x".into(), good[1..].into(), format!("{good}x"), good.to_lowercase(), "' or 1=1 --".into()];
+    let good = visitors[0].cookie(&link, FLOW).expect("a flow");
+    assert_eq!(with_cookie(&site, "/invitation", FLOW, &good).await.0, 200);
+    let mut forged = vec![
+        String::new(),
+        "x".into(),
+        good[1..].into(),
+        format!("{good}x"),
+        good.to_lowercase(),
+        "' or 1=1 --".into(),
+    ];
     forged.extend((0..200).map(|_| store::working::fresh_secret().reveal().clone()));
     for secret in forged {
         assert_eq!(with_cookie(&site, "/invitation", FLOW, &secret).await.0, 410, "{secret}");
         assert_eq!(with_cookie(&site, "/profile", SESSION, &secret).await, (303, "/sign-in".into()), "{secret}");
     }
     // One kind of secret is none of the other.
+    let sign_in = visitors[0].cookie(&link, SIGN_IN).expect("a flow");
     assert_eq!(with_cookie(&site, "/profile", SESSION, &good).await.0, 303);
+    assert_eq!(with_cookie(&site, "/invitation", FLOW, &sign_in).await.0, 410);
 }
 
 #[tokio::test]
@@ -123,9 +143,13 @@ async fn t29_a_session_has_a_new_id_at_sign_in_and_association_and_ends_at_sign_
     let link = site.nth_link(ROBIN_AT_WORK, 1).await;
     let visitor = Visitor::new();
     let planted = "A".repeat(43);
-    let sign_in = site.http.get(site.url("/sign-in")).header("cookie", format!("{SESSION}={planted}; {FLOW}={planted}"));
+    let sign_in =
+        site.http.get(site.url("/sign-in")).header("cookie", format!("{SESSION}={planted}; {SIGN_IN}={planted}"));
     let page = sign_in.send().await.expect("it answers");
-    assert!(!page.headers()["set-cookie"].to_str().expect("text").contains(&planted), "what a browser brings is not taken over");
+    assert!(
+        !page.headers()["set-cookie"].to_str().expect("text").contains(&planted),
+        "what a browser brings is not taken over"
+    );
 
     site.sign_in(&visitor, ROBIN).await;
     let first = session_of(&site, &visitor).expect("a session");
@@ -208,7 +232,10 @@ async fn t35_another_site_cannot_make_a_browser_change_anything() {
     assert_ne!(flow_token, session_token);
     let bodies = [
         ("application/x-www-form-urlencoded", "csrf=CSRF&issuer=personal&code=1".to_owned()),
-        ("multipart/form-data; boundary=b", "--b\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\nCSRF\r\n--b--\r\n".into()),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\ncontent-disposition: form-data; name=\"csrf\"\r\n\r\nCSRF\r\n--b--\r\n".into(),
+        ),
         ("text/plain", "csrf=CSRF&issuer=personal&code=1".into()),
         ("application/json", "{\"name\":\"Kim\",\"address\":\"kim@t.example\"}".into()),
     ];
@@ -229,7 +256,8 @@ async fn t35_another_site_cannot_make_a_browser_change_anything() {
                     if method == Method::GET && token != right {
                         continue;
                     }
-                    let mut request = site.http.request(method.clone(), site.url(path)).header("content-type", *content_type);
+                    let mut request =
+                        site.http.request(method.clone(), site.url(path)).header("content-type", *content_type);
                     if cookie {
                         request = request.header("cookie", &cookies);
                     }

@@ -28,7 +28,15 @@ fn t73_check_config_and_serve_tell_every_mistake_at_once() {
         ("VINCULUM_DATA", "data"),
     ];
     let told = [
-        "database_url:", "listen:", "base_url:", "mail_from:", "sealing_keys:", "link_keys:", "look_up_key:", "issuers:", "data:",
+        "database_url:",
+        "listen:",
+        "base_url:",
+        "mail_from:",
+        "sealing_keys:",
+        "link_keys:",
+        "look_up_key:",
+        "issuers:",
+        "data:",
     ];
     for command in ["check-config", "serve", "migrate"] {
         let wrong = run(home.path(), &environment, &[command]);
@@ -40,12 +48,14 @@ fn t73_check_config_and_serve_tell_every_mistake_at_once() {
         assert!(!wrong.err.contains("marker-7f3a") && !wrong.err.contains(short), "a secret is told: {}", wrong.err);
     }
     // The relay can be judged only beside a sender.
-    let environment = environment.map(|(name, value)| (name, if name == "VINCULUM_MAIL_FROM" { "a@b.example" } else { value }));
+    let environment =
+        environment.map(|(name, value)| (name, if name == "VINCULUM_MAIL_FROM" { "a@b.example" } else { value }));
     assert!(check_config(home.path(), &environment).err.contains("\n  smtp_url:"));
     let one = check_config(home.path(), &[("VINCULUM_LISTEN", "0.0.0.0:80")]);
     assert!(!one.success && one.err.contains("has 1 mistake:") && one.err.contains("loopback"), "{one:?}");
     let unknown = home.path().join("wrong.toml");
-    std::fs::write(&unknown, "base_url = \"https://x.example\"\nlook_up_key = marker-7f3a\n").expect("the folder takes files");
+    std::fs::write(&unknown, "base_url = \"https://x.example\"\nlook_up_key = marker-7f3a\n")
+        .expect("the folder takes files");
     let unknown = run(home.path(), &[], &["check-config", "--config", &unknown.display().to_string()]);
     assert!(!unknown.success && unknown.err.contains("line 2") && !unknown.err.contains("marker-7f3a"), "{unknown:?}");
     assert!(!run(home.path(), &[], &["check-config", "--config", "nowhere.toml"]).success);
@@ -93,7 +103,10 @@ async fn keys_are_made_listed_and_revoked() {
     assert!(!site.run(&["keys", "revoke", id]).success, "a key is revoked once");
     assert!(!site.run(&["keys", "revoke", &store::random::uuid().to_string()]).success);
     let unknown = site.run(&["keys", "create", "x", "--scope", "god"]);
-    assert!(!unknown.success && unknown.err.contains("known scopes: back_office, support, operator, auditor"), "{unknown:?}");
+    assert!(
+        !unknown.success && unknown.err.contains("known scopes: back_office, support, operator, auditor"),
+        "{unknown:?}"
+    );
     assert!(!site.run(&["keys", "create", "x"]).success, "a key without a scope is none");
     assert!(!site.run(&["keys", "revoke", "x"]).success);
 }

@@ -33,7 +33,11 @@ async fn every_problem_leads_to_its_description() {
     for (path, expected) in [("/v1/me", "unauthenticated"), ("/v1/x", "not_found")] {
         let answer = site.nobody().get(path).await;
         assert_eq!(answer.code(), expected);
-        let (page, anchor) = answer.json()["type"].as_str().and_then(|it| it.split_once('#')).map(|(a, b)| (a.to_owned(), b.to_owned())).expect("an address");
+        let (page, anchor) = answer.json()["type"]
+            .as_str()
+            .and_then(|it| it.split_once('#'))
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .expect("an address");
         assert_eq!(page, "/docs/problems");
         assert!(problems.body.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }

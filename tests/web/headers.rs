@@ -16,7 +16,8 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; fr
 /// Checks a page's headers (T14, T36) and that nothing on it comes from elsewhere.
 fn check(page: &Page) {
     let named = format!("{} {}", page.url, page.status);
-    let header = |name: &str| page.headers.get_all(name).iter().map(|value| value.to_str().expect("text")).collect::<Vec<_>>();
+    let header =
+        |name: &str| page.headers.get_all(name).iter().map(|value| value.to_str().expect("text")).collect::<Vec<_>>();
     let is_asset = page.url.path().starts_with("/assets/");
     assert_eq!(header("content-security-policy"), [POLICY], "{named}");
     assert_eq!(header("referrer-policy"), ["no-referrer"], "{named}");
@@ -47,7 +48,8 @@ fn check_cookie(cookie: &str, is_secure: bool) {
     let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie has a value");
     let attributes: BTreeSet<&str> = parts.collect();
     let prefix = if is_secure { "__Host-vinculum_" } else { "vinculum_local_" };
-    assert!([format!("{prefix}session"), format!("{prefix}flow")].contains(&name.to_owned()), "{cookie}");
+    let known = ["session", "flow", "sign_in"].map(|end| format!("{prefix}{end}"));
+    assert!(known.iter().any(|known| known == name), "{cookie}");
     let mut expected = BTreeSet::from(["Path=/", "HttpOnly", "SameSite=Lax"]);
     if is_secure {
         expected.insert("Secure");
@@ -136,14 +138,18 @@ async fn t14_t34_t36_every_page_carries_its_headers_and_no_address_bar_the_token
     let callback = site.at_provider(&visitor, &begun.location.expect("to the provider"), ALEX).await;
     let profile = visitor.open(callback).await;
     check(&profile);
-    let history = profile.body.split("href=\"").find_map(|rest| rest.split('"').next().filter(|it| it.contains("/history/")));
-    let history = visitor.get(site.url(&history.expect("an administrator reads the history").replace("&#x2F;", "/"))).await;
+    let history =
+        profile.body.split("href=\"").find_map(|rest| rest.split('"').next().filter(|it| it.contains("/history/")));
+    let history =
+        visitor.get(site.url(&history.expect("an administrator reads the history").replace("&#x2F;", "/"))).await;
     assert_eq!(history.status, 200);
     check(&history);
     pages.push(post("/sign-out", &profile, &[]).await);
     assert_eq!(walked, routes(), "the walk and the source list the same routes");
 
-    for path in ["/nowhere", "/invitation/nothing", "/profile/history/x", "/sign-in/nobody/callback", "/v1/nothing", "/i/x"] {
+    for path in
+        ["/nowhere", "/invitation/nothing", "/profile/history/x", "/sign-in/nobody/callback", "/v1/nothing", "/i/x"]
+    {
         check(&visitor.get(site.url(path)).await);
     }
     for path in ["/invitation", "/i/x", "/assets/vinculum.css", "/v1/me"] {
@@ -167,11 +173,18 @@ async fn t34_behind_https_cookies_are_bound_to_the_host() {
     for cookie in flow.iter().chain(&session) {
         check_cookie(cookie, true);
     }
-    assert!(flow[0].starts_with("__Host-vinculum_flow=") && session.iter().any(|it| it.starts_with("__Host-vinculum_session=;")));
+    assert!(
+        flow[0].starts_with("__Host-vinculum_sign_in=")
+            && session.iter().any(|it| it.starts_with("__Host-vinculum_session=;"))
+    );
     // A cookie of the development's name, which a sibling host could plant, counts for nothing here.
     let value = flow[0].split(['=', ';']).nth(1).expect("a value");
-    let planted = site.http.get(site.url("/invitation")).header("cookie", format!("vinculum_local_flow={value}"));
-    assert_eq!(ask(planted).await.0, 410);
+    let begun = async |name: &str, csrf: &str| {
+        let form = [("csrf", csrf), ("issuer", "personal")];
+        ask(site.http.post(site.url("/sign-in")).form(&form).header("cookie", format!("{name}={value}"))).await.0
+    };
+    assert_eq!(begun("__Host-vinculum_sign_in", "x").await, 403, "the flow is found, its form's token is not right");
+    assert_eq!(begun("vinculum_local_sign_in", "x").await, 410);
     for path in ["/", "/dev/mailbox", "/dev/history", "/dev/op/personal/jwks", "/dev/op/personal/authorize"] {
         assert_eq!(ask(site.http.get(site.url(path))).await.0, 404, "{path} is a development part");
     }
@@ -286,18 +299,66 @@ async fn t17_no_address_of_a_request_sends_anybody_away() {
     let site = Site::embedded().await;
     let port = site.host().rsplit(':').next().expect("a port").to_owned();
     let bypasses = [
-        "//evil.example", "///evil.example", "////evil.example", "/\\evil.example", "\\\\evil.example", "/\\/evil.example",
-        "//evil.example/%2f..", "//evil.example%2f%2e%2e", "/%09/evil.example", "/%5cevil.example", "//%5cevil.example",
-        "/.evil.example", "//evil%E3%80%82example", "https:evil.example", "https:/evil.example", "https://evil.example",
-        "https:///evil.example", "http:evil.example", "javascript:alert(1)", "java%0d%0ascript%0d%0a:alert(0)",
-        "data:text/html,x", "/%0d%0alocation:%20//evil.example", "%2f%2fevil.example", "/%2f/evil.example",
-        "//evil.example@127.0.0.1", "//127.0.0.1@evil.example", "//127.0.0.1:80@evil.example", "@evil.example",
-        ".evil.example", "%40evil.example", "//0x7f000001", "//evil.example:80#@127.0.0.1", "//evil.example?127.0.0.1",
-        "/..//evil.example", "/.//evil.example", "/x/..//evil.example", "//[::1]", "//127.0.0.1.evil.example",
-        "/;//evil.example", "/?//evil.example", "/#//evil.example", "//evil.example/..;/", "//%65vil.example",
-        "//evil.example%00", "/%00//evil.example", "//\u{ff0f}evil.example", "//evil\u{3002}example", "/ /evil.example",
-        "/%20/evil.example", "//user:pass@evil.example", "ftp://evil.example", "//evil.example;@127.0.0.1", "/%u002fevil",
-        "/%c0%af%c0%afevil.example", "http://127.0.0.1:1", "//localhost", "//127.0.0.1", "http:\\\\evil.example", "\t//evil", "/a/../..//evil.example",
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\\/evil.example",
+        "//evil.example/%2f..",
+        "//evil.example%2f%2e%2e",
+        "/%09/evil.example",
+        "/%5cevil.example",
+        "//%5cevil.example",
+        "/.evil.example",
+        "//evil%E3%80%82example",
+        "https:evil.example",
+        "https:/evil.example",
+        "https://evil.example",
+        "https:///evil.example",
+        "http:evil.example",
+        "javascript:alert(1)",
+        "java%0d%0ascript%0d%0a:alert(0)",
+        "data:text/html,x",
+        "/%0d%0alocation:%20//evil.example",
+        "%2f%2fevil.example",
+        "/%2f/evil.example",
+        "//evil.example@127.0.0.1",
+        "//127.0.0.1@evil.example",
+        "//127.0.0.1:80@evil.example",
+        "@evil.example",
+        ".evil.example",
+        "%40evil.example",
+        "//0x7f000001",
+        "//evil.example:80#@127.0.0.1",
+        "//evil.example?127.0.0.1",
+        "/..//evil.example",
+        "/.//evil.example",
+        "/x/..//evil.example",
+        "//[::1]",
+        "//127.0.0.1.evil.example",
+        "/;//evil.example",
+        "/?//evil.example",
+        "/#//evil.example",
+        "//evil.example/..;/",
+        "//%65vil.example",
+        "//evil.example%00",
+        "/%00//evil.example",
+        "//\u{ff0f}evil.example",
+        "//evil\u{3002}example",
+        "/ /evil.example",
+        "/%20/evil.example",
+        "//user:pass@evil.example",
+        "ftp://evil.example",
+        "//evil.example;@127.0.0.1",
+        "/%u002fevil",
+        "/%c0%af%c0%afevil.example",
+        "http://127.0.0.1:1",
+        "//localhost",
+        "//127.0.0.1",
+        "http:\\\\evil.example",
+        "\t//evil",
+        "/a/../..//evil.example",
     ];
     assert!(bypasses.len() >= 60);
     let base = Url::parse(&site.url("/")).expect("an address");
@@ -309,7 +370,8 @@ async fn t17_no_address_of_a_request_sends_anybody_away() {
         let path = if bypass.starts_with('/') { bypass.to_owned() } else { format!("/{bypass}") };
         for host in [site.host().to_owned(), format!("localhost:{port}")] {
             for target in [path.as_str(), bypass] {
-                let (_, answer) = raw(&site, &format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"));
+                let (_, answer) =
+                    raw(&site, &format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"));
                 location(&answer).into_iter().for_each(|place| is_own(place, target));
             }
         }
@@ -389,7 +451,12 @@ async fn t53_what_people_typed_is_text_on_every_page() {
             assert_eq!(page.status, 200, "{}: {}", page.url, page.body);
             for hostile in [attack, &*address, &*email] {
                 let is_hostile = hostile.contains(['<', '"']) || hostile.contains("&lt;");
-                assert!(!is_hostile || !page.body.contains(hostile), "{}: {hostile} stands as it is in {}", page.url, page.body);
+                assert!(
+                    !is_hostile || !page.body.contains(hostile),
+                    "{}: {hostile} stands as it is in {}",
+                    page.url,
+                    page.body
+                );
             }
             // Escaped, and by what remains of it, it is there.
             let rest = attack.chars().rev().take_while(|sign| sign.is_ascii_alphanumeric() || *sign == ' ').count();

@@ -36,12 +36,14 @@ async fn t7_no_answer_of_any_reader_holds_a_link_or_a_code() {
             secrets.push(token);
         }
     }
-    let codes: Vec<String> = ["first@", "member@"].iter().flat_map(|who| site.codes(who)).chain(site.codes(ROBIN_AT_WORK)).collect();
+    let codes: Vec<String> =
+        ["first@", "member@"].iter().flat_map(|who| site.codes(who)).chain(site.codes(ROBIN_AT_WORK)).collect();
     assert!(secrets.len() >= 24 && codes.len() >= 4, "{} {}", secrets.len(), codes.len());
 
     let mut answers = vec![sent.body, replayed.body, page.body];
     let me = site.api(&cast.administrator).get("/v1/me").await.json();
-    let sample = me["profiles"].as_array().and_then(|all| all.iter().find(|one| one["account_name"] == "Harbour Lights Bakery"));
+    let sample =
+        me["profiles"].as_array().and_then(|all| all.iter().find(|one| one["account_name"] == "Harbour Lights Bakery"));
     let sample = sample.and_then(|profile| profile["account"].as_str()).expect("the sample account").to_owned();
     let readers = [&cast.back_office, &cast.support, &cast.operator, &cast.auditor, &cast.administrator, &cast.member];
     for (method, template) in operations(&site.document) {
@@ -58,7 +60,9 @@ async fn t7_no_answer_of_any_reader_holds_a_link_or_a_code() {
             }
         }
     }
-    answers.push(json!(pages(&site, &cast.auditor, &format!("/v1/accounts/{sample}/history?limit=500")).await).to_string());
+    answers.push(
+        json!(pages(&site, &cast.auditor, &format!("/v1/accounts/{sample}/history?limit=500")).await).to_string(),
+    );
     answers.push(json!(pages(&site, &cast.operator, "/v1/invitations?limit=200").await).to_string());
     let administrator = Visitor::new();
     site.sign_in(&administrator, ALEX).await;
@@ -76,7 +80,10 @@ async fn t7_no_answer_of_any_reader_holds_a_link_or_a_code() {
             assert!(!holds_code(answer.as_bytes(), code), "{code} stands in {answer}");
         }
     }
-    assert!(holds_code(b"your code 1234 5678.", "12345678") && !holds_code(b"123456789", "12345678"), "the search finds");
+    assert!(
+        holds_code(b"your code 1234 5678.", "12345678") && !holds_code(b"123456789", "12345678"),
+        "the search finds"
+    );
 }
 
 /// Whether a code stands there: its digits alone or in two groups, and no other digit beside them.
@@ -96,7 +103,8 @@ fn holds(text: &[u8], secret: &str) -> bool {
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
+    let entries =
+        std::fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
@@ -128,7 +136,12 @@ async fn t15_neither_the_log_at_its_loudest_nor_the_data_folder_holds_a_secret()
     keep(&mut secrets, &visitor);
     let callback = site.begin_sign_in(&visitor, &page, "/invitation/sign-in", ROBIN).await;
     let page = visitor.open(&callback).await;
-    secrets.extend(callback.query_pairs().filter(|(name, _)| name == "code").map(|(_, code)| ("authorization code", code.into_owned())));
+    secrets.extend(
+        callback
+            .query_pairs()
+            .filter(|(name, _)| name == "code")
+            .map(|(_, code)| ("authorization code", code.into_owned())),
+    );
     keep(&mut secrets, &visitor);
     let confirm = site.type_code(&visitor, &page, &site.nth_code(ROBIN_AT_WORK, 2).await).await;
     site.press(&visitor, &confirm, "/invitation/confirm").await;

@@ -50,7 +50,8 @@ pub async fn t1_gateways_open_the_link_500_times_and_the_person_still_succeeds(s
     let address = invited(&cast);
     let link = site.nth_link(&address, 1).await;
     let before = member_of_meadow(site, &cast).await;
-    let agents = ["Mozilla/5.0", "curl/8", "SafeLinks", "Barracuda", "", "Slackbot-LinkExpanding 1.0", "GoogleImageProxy"];
+    let agents =
+        ["Mozilla/5.0", "curl/8", "SafeLinks", "Barracuda", "", "Slackbot-LinkExpanding 1.0", "GoogleImageProxy"];
     let scanners: Vec<_> = (0..10)
         .map(|n| {
             let (link, http) = (link.clone(), site.http.clone());
@@ -260,7 +261,15 @@ async fn t6_t12_a_token_that_is_not_whole_leads_nowhere() {
     let visitor = Visitor::new();
     let page = site.open_and_sign_in(&visitor, &link, ROBIN).await;
     let code = site.nth_code(ROBIN_AT_WORK, 1).await;
-    let mut wrong = vec![code, csrf(&page), "A".repeat(199), "A".repeat(5_000), "%00".into(), "..%2f..".into(), token.to_lowercase()];
+    let mut wrong = vec![
+        code,
+        csrf(&page),
+        "A".repeat(199),
+        "A".repeat(5_000),
+        "%00".into(),
+        "..%2f..".into(),
+        token.to_lowercase(),
+    ];
     for cookie in ["vinculum_local_flow", "vinculum_local_session"] {
         wrong.push(visitor.cookie(&link, cookie).expect("the visitor is under way"));
     }
@@ -283,6 +292,35 @@ async fn t6_t12_a_token_that_is_not_whole_leads_nowhere() {
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "every wrong token reads the same");
     assert_eq!(visitor.open(&link).await.status, 200, "and the right one still works");
+}
+
+#[tokio::test]
+async fn t8_tries_at_the_same_time_count_each() {
+    let site = Site::embedded().await;
+    let link = site.nth_link(ROBIN_AT_WORK, 1).await;
+    let coworker = Visitor::new();
+    let page = site.open_and_sign_in(&coworker, &link, SASHA).await;
+    let code = site.nth_code(ROBIN_AT_WORK, 1).await;
+    let cookies = ["vinculum_local_flow", "vinculum_local_session"];
+    let cookies = cookies.map(|name| format!("{name}={}", coworker.cookie(&link, name).expect("a cookie"))).join("; ");
+    let tries: Vec<_> = (0..64)
+        .map(|n| {
+            let form = [("csrf", csrf(&page)), ("code", format!("{n:08}"))];
+            let request = site.http.post(site.url("/invitation/code")).form(&form).header("cookie", &cookies);
+            tokio::spawn(async move { request.send().await.expect("it answers").text().await.expect("text") })
+        })
+        .collect();
+    let mut compared = 0;
+    for body in tries {
+        compared += usize::from(body.await.expect("no try panics").contains("not the code"));
+    }
+    assert!((1..=5).contains(&compared), "{compared} codes were compared");
+    let mut last = page;
+    for _ in 0..5 {
+        last = site.type_code(&coworker, &last, "00000000").await;
+    }
+    let late = site.type_code(&coworker, &last, &code).await;
+    assert_eq!((late.status, late.body.contains("too many")), (422, true), "{}", late.body);
 }
 
 #[tokio::test]
@@ -337,7 +375,9 @@ async fn t13_fields_that_are_added_or_changed_decide_nothing() {
         let sent = visitor.post(site.url("/invitation/sign-in"), &[("csrf", spoilt), ("issuer", "personal")]).await;
         assert_eq!(sent.status, 403, "{spoilt}: {}", sent.body);
     }
-    for twice in [[("csrf", csrf(&other)), ("csrf", csrf(&confirm))], [("issuer", "work".into()), ("issuer", "personal".into())]] {
+    for twice in
+        [[("csrf", csrf(&other)), ("csrf", csrf(&confirm))], [("issuer", "work".into()), ("issuer", "personal".into())]]
+    {
         let twice: Vec<_> = twice.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(visitor.post(site.url("/invitation/sign-in"), &twice).await.status, 422);
     }

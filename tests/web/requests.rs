@@ -55,7 +55,7 @@ pub async fn t61_a_request_that_is_sent_again_has_one_effect(site: &Arc<Site>) {
     }
     let other_route = api.with("idempotency-key", "of a test 1").post("/v1/accounts", add.clone()).await;
     other_route.expect_problem(422, "invalid_body");
-    let other_route = api.with("idempotency-key", "of a test 2").put(&plan_path, json!({})).await;
+    let other_route = api.with("idempotency-key", "of a test 2").put(&plan_path, json!({ "service_plan": null })).await;
     other_route.expect_problem(422, "idempotency_key_reused");
     // A refusal is no effect: the same key may try again.
     let retried = api.with("idempotency-key", "refused first");

@@ -103,7 +103,8 @@ impl Site {
     }
 
     async fn production_at(listen: &str, base_url: &str, issuers: &str, signs_in: Issuers) -> Self {
-        let (home, database, relay) = (tempfile::tempdir().expect("a folder can be made"), Postgres::fresh(), Relay::start());
+        let (home, database, relay) =
+            (tempfile::tempdir().expect("a folder can be made"), Postgres::fresh(), Relay::start());
         let file = home.path().join("vinculum.toml");
         let text = format!(
             "listen = \"{listen}\"\nbase_url = \"{base_url}\"\nsmtp_url = \"smtp+plain://127.0.0.1:{}\"\n\
@@ -169,6 +170,7 @@ impl Site {
         assert!(stopped.success(), "{stopped}");
         self.service = Some(Vinculum::serve(self.home.path(), &borrowed(&self.environment)));
         assert_eq!(self.service.as_ref().expect("it runs").url(""), self.base, "the test fixes the port");
+        self.http = crate::support::http(); // the old one's connections are dead
     }
 
     /// Runs another command of the binary beside the service.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::cast::{Cast, count, history, invite};
+use super::cast::{Cast, count, history, invite, plan};
 use super::client::{Answer, operations};
 use super::site::{NOOR, Site};
 use crate::support::Visitor;
@@ -22,6 +22,7 @@ fn body_of(method: &Method, template: &str, n: usize) -> Option<Value> {
     match template.rsplit('/').next() {
         _ if method == Method::GET => None,
         Some("professionals") => Some(json!({ "name": "Kim Reed", "address": format!("kim{n}@t.example") })),
+        Some("service-plan") => Some(plan()),
         _ => Some(json!({})),
     }
 }
@@ -91,11 +92,19 @@ pub async fn t39_t47_the_same_address_in_two_accounts_is_silent_and_links_one_pr
     let shape = |answer: &Answer| {
         let body = answer.json();
         let names: Vec<String> = body.as_object().expect("an object").keys().cloned().collect();
-        (answer.status, names, body["changed"].clone(), body["replayed"].clone(), body["roles"].clone(), answer.body.len())
+        (
+            answer.status,
+            names,
+            body["changed"].clone(),
+            body["replayed"].clone(),
+            body["roles"].clone(),
+            answer.body.len(),
+        )
     };
     let first = invite(site, &cast.administrator, &cast.harbour.id, "Kim Reed", &kim).await.expect(201);
     let second = invite(site, &cast.stranger, &cast.meadow.id, "Kim Reed", &kim).await.expect(201);
-    let fresh = invite(site, &cast.stranger, &cast.meadow.id, "Kim Reed", &format!("new@{}", cast.at)).await.expect(201);
+    let fresh =
+        invite(site, &cast.stranger, &cast.meadow.id, "Kim Reed", &format!("new@{}", cast.at)).await.expect(201);
     let (second_shape, fresh_shape) = (shape(&second), shape(&fresh));
     assert_eq!(second_shape, fresh_shape, "an address that another account has answers as a new one");
 

@@ -162,8 +162,7 @@ impl MailWorker {
         let portal = self.portals.of(account.kind).name.clone();
         match &mail.content {
             Content::Link => {
-                let link =
-                    Link { account: mail.account, invitation: mail.invitation, generation: mail.generation };
+                let link = Link { account: mail.account, invitation: mail.invitation, generation: mail.generation };
                 let token = self.link_keys.token(&context.invitation.link_key, link)?;
                 let content = InvitationMail {
                     recipient: recipient.clone(),

@@ -113,7 +113,9 @@ pub async fn list(
     let rows = api.views.professionals(account, reader, &after, limit).await?;
     let last = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.to_string());
     let next = match last {
-        Some(last) if !api.views.professionals(account, reader, &last, 1).await?.is_empty() => Some(write_cursor(&last)),
+        Some(last) if !api.views.professionals(account, reader, &last, 1).await?.is_empty() => {
+            Some(write_cursor(&last))
+        }
         _ => None,
     };
     Ok(Json(Page { items: rows.iter().map(Professional::from_row).collect(), next }))
