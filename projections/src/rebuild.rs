@@ -87,8 +87,13 @@ async fn take_place(
     mut generation: Generation,
 ) -> Result<Rebuilt, WriteError> {
     let mut transaction = connection.begin().await?;
-    // Touching the checkpoints holds the live projector still until the switch is committed.
-    sqlx::query("update view_checkpoint set is_live = is_live where view = $1")
+    // One rebuild of a view at a time gets past its oldest checkpoint. One row at a time is touched: several would be
+    // locked in whatever order they are found, and two rebuilds could wait for each other.
+    let first = "update view_checkpoint set is_live = is_live where view = $1 \
+                 and generation = (select min(generation) from view_checkpoint where view = $1)";
+    sqlx::query(first).bind(view.name).execute(&mut *transaction).await?;
+    // This holds the live projector still until the switch is committed.
+    sqlx::query("update view_checkpoint set is_live = is_live where view = $1 and is_live = 1")
         .bind(view.name)
         .execute(&mut *transaction)
         .await?;

@@ -130,7 +130,8 @@ pub async fn positions_in(data: &Path) -> Vec<i64> {
     let mut log = sqlx::SqliteConnection::connect(&log).await.expect("the log opens");
     let select = "select position from event order by position";
     let positions: Vec<i64> = sqlx::query_scalar(select).fetch_all(&mut log).await.expect("the log can be read");
-    let head: i64 = sqlx::query_scalar("select position from log_head").fetch_one(&mut log).await.expect("it has a head");
+    let head: i64 =
+        sqlx::query_scalar("select position from log_head").fetch_one(&mut log).await.expect("it has a head");
     assert_eq!(positions.last(), Some(&head), "the head is the newest event");
     positions
 }

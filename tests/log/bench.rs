@@ -124,7 +124,11 @@ impl Bench {
             Place::Postgres(postgres) => postgres.url().to_owned(),
         };
         let connection = AnyConnection::connect(&url).await.unwrap();
-        Outside { connection, is_postgres: self.server().is_some() }
+        let mut outside = Outside { connection, is_postgres: self.server().is_some() };
+        if !outside.is_postgres {
+            outside.run("pragma busy_timeout = 60000").await.unwrap(); // SQLite lets nobody queue for its lock
+        }
+        outside
     }
 }
 

@@ -174,9 +174,12 @@ on_both! {
         let node = Node::start(bench).await;
         let known = something_in_every_view(&node).await;
         write(&node.store, 180).await;
-        for _ in 0..4 {
-            let (one, two) =
-                tokio::join!(rebuild(&node.store, "invitations", |_| {}), rebuild(&node.store, "invitations", |_| {}));
+        for _ in 0..10 {
+            let (one, two, ()) = tokio::join!(
+                rebuild(&node.store, "invitations", |_| {}),
+                rebuild(&node.store, "invitations", |_| {}),
+                write(&node.store, 24),
+            );
             assert!(one.is_ok() || two.is_ok(), "{one:?} {two:?}");
             for rebuilt in [one, two] {
                 match rebuilt {

@@ -154,7 +154,7 @@ pub async fn read(
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetServicePlan {
-    /// The plan. It must be said: what was left out by mistake must not end an entitlement.
+    /// The plan. Leaving it out is refused, so that no slip ends an entitlement.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true)]
     pub service_plan: Option<Plan>,
