@@ -200,7 +200,7 @@ async fn mails(folder: &FilePath) -> Vec<Mail> {
             found.push((written_at, id, path));
         }
     }
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(written_at, ..)| std::cmp::Reverse(*written_at));
     let mut mails = Vec::new();
     for (_, id, path) in found.into_iter().take(MAILS_MAX) {
         if let Ok(bytes) = tokio::fs::read(path).await {
