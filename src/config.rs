@@ -253,7 +253,8 @@ impl Mistakes {
 fn check(raw: Raw) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let listen = raw.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-    let listen = mistakes.take("listen", listen.parse::<SocketAddr>().map_err(|_| "expected address:port, such as 127.0.0.1:8080"));
+    let listen = mistakes
+        .take("listen", listen.parse::<SocketAddr>().map_err(|_| "expected address:port, such as 127.0.0.1:8080"));
     let portals = portals(&raw.portals, &mut mistakes);
     let mode = match &raw.database_url {
         None => embedded(&raw, listen, &mut mistakes),
@@ -295,7 +296,10 @@ fn embedded(raw: &Raw, listen: Option<SocketAddr>, mistakes: &mut Mistakes) -> O
         mistakes.add(setting, "belongs to the production service, which needs DATABASE_URL too");
     }
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-        mistakes.add("listen", "the embedded default listens on loopback only; set DATABASE_URL for the production service");
+        mistakes.add(
+            "listen",
+            "the embedded default listens on loopback only; set DATABASE_URL for the production service",
+        );
     }
     Some(Mode::Embedded { folder: raw.data.clone().unwrap_or_else(|| DATA_DEFAULT.into()) })
 }
@@ -319,7 +323,8 @@ fn production(raw: &Raw, database_url: &str, mistakes: &mut Mistakes) -> Option<
     let used: Vec<&Secret<[u8; KEY_BYTES]>> =
         [&sealing, &links].into_iter().flatten().flatten().map(|named| &named.key).chain(&look_up).collect();
     if (1..used.len()).any(|n| used[..n].contains(&used[n])) {
-        mistakes.add("sealing_keys, link_keys, look_up_key", "the same key stands twice; each use needs a key of its own");
+        mistakes
+            .add("sealing_keys, link_keys, look_up_key", "the same key stands twice; each use needs a key of its own");
     }
     let issuers = issuers(&raw.issuers, mistakes);
     Some(Production {
@@ -425,9 +430,9 @@ fn named_keys(text: &str) -> Result<Vec<NamedKey>, String> {
 
 fn key(text: &str) -> Result<Secret<[u8; KEY_BYTES]>, String> {
     let bytes = BASE64.decode(text.trim()).map_err(|_| "expected base64")?;
-    let bytes: [u8; KEY_BYTES] = bytes
-        .try_into()
-        .map_err(|bytes: Vec<u8>| format!("expected {KEY_BYTES} bytes, found {}; see `vinculum secrets`", bytes.len()))?;
+    let bytes: [u8; KEY_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
+        format!("expected {KEY_BYTES} bytes, found {}; see `vinculum secrets`", bytes.len())
+    })?;
     let different: std::collections::HashSet<u8> = bytes.iter().copied().collect();
     if different.len() < KEY_DIFFERENT_BYTES_MIN {
         return Err("this key is not random; see `vinculum secrets`".into());
@@ -542,6 +547,9 @@ mod tests {
             assert_eq!(settings(raw), [setting], "{setting}");
         }
         let without_database = settings(Raw { database_url: None, ..raw() });
-        assert!(without_database.len() == 7 && without_database.contains(&"issuers".to_string()), "{without_database:?}");
+        assert!(
+            without_database.len() == 7 && without_database.contains(&"issuers".to_string()),
+            "{without_database:?}"
+        );
     }
 }

@@ -80,9 +80,10 @@ impl FromRequestParts<Api> for Authenticated {
         let request = Request { id, key: None, body: None };
         let token = bearer_token(&parts.headers)?;
         if token.starts_with(api_keys::PREFIX) {
-            let key = api.store.api_key(token).await?.ok_or_else(|| {
-                Problem::unauthenticated("api_key_unknown", "The API key is unknown or was revoked.")
-            })?;
+            let key =
+                api.store.api_key(token).await?.ok_or_else(|| {
+                    Problem::unauthenticated("api_key_unknown", "The API key is unknown or was revoked.")
+                })?;
             let caller = Caller::with_scopes(Actor::Key(key.id), key.scopes);
             return Ok(Self { caller, reader: Reader::Staff, request });
         }
@@ -92,7 +93,8 @@ impl FromRequestParts<Api> for Authenticated {
         let identity = if details.name.is_none() && details.email.is_none() {
             api.store.identity(&api.look_up_key, &bearer.issuer, &bearer.subject).await?
         } else {
-            known_identity(api, &bearer.issuer_key, bearer.kind, &bearer.issuer, &bearer.subject, details, &request).await?
+            known_identity(api, &bearer.issuer_key, bearer.kind, &bearer.issuer, &bearer.subject, details, &request)
+                .await?
         };
         let mut caller = Caller::new(Actor::Identity(identity));
         caller.acting_as = acting_as(&parts.headers, api, identity).await?;
@@ -177,7 +179,11 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
         let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
         let idempotency_key = idempotency_key(&parts.headers)?;
         let bytes = Bytes::from_request(axum::extract::Request::from_parts(parts, body), api).await.map_err(|_| {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large or did not arrive whole.")
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is too large or did not arrive whole.",
+            )
         })?;
         let is_json = content_type.as_ref().and_then(|value| value.to_str().ok()).is_some_and(is_json);
         if !bytes.is_empty() && !is_json {
@@ -208,7 +214,9 @@ fn is_json(content_type: &str) -> bool {
 /// Says where the body is wrong; never repeats what it holds.
 fn invalid_body(error: &serde_json::Error) -> Problem {
     match error.classify() {
-        serde_json::error::Category::Data => Problem::invalid("invalid_body", format!("The body is not as described: {}.", data_error(error))),
+        serde_json::error::Category::Data => {
+            Problem::invalid("invalid_body", format!("The body is not as described: {}.", data_error(error)))
+        }
         _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON."),
     }
 }

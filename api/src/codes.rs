@@ -78,7 +78,10 @@ const OWN: &[(&str, &str)] = &[
     ("address_already_in_account", "The address is registered for another professional of the account."),
     // Our side
     ("busy", "Too many commands are waiting. Try again soon, with the same Idempotency-Key."),
-    ("unavailable", "The service cannot answer now. A command may have been executed: try again with the same Idempotency-Key."),
+    (
+        "unavailable",
+        "The service cannot answer now. A command may have been executed: try again with the same Idempotency-Key.",
+    ),
     ("not_durable", "The database could lose what it acknowledges, so nothing is written."),
     ("internal", "Something is out of order on our side; the log has it under the answer's request id."),
 ];
@@ -125,9 +128,12 @@ mod tests {
         let distinct: BTreeSet<&str> = described.iter().copied().collect();
         assert_eq!(distinct.len(), described.len(), "a code is described twice");
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = ["Problem::new(", "Problem::invalid(", "Problem::unauthenticated(", "Problem::not_found(", "Self::new("];
+        let made =
+            ["Problem::new(", "Problem::invalid(", "Problem::unauthenticated(", "Problem::not_found(", "Self::new("];
         let mut used = codes_in(&here.join("src"), &made);
-        used.extend(codes_in(&here.join("src/oidc"), &["Self::"]).into_iter().filter(|code| code.starts_with("token_")));
+        used.extend(
+            codes_in(&here.join("src/oidc"), &["Self::"]).into_iter().filter(|code| code.starts_with("token_")),
+        );
         used.extend(codes_in(&here.join("../domain/src"), &["=> "]).into_iter().filter(|code| {
             ["address_", "name_", "customer_number_", "reason_"].iter().any(|start| code.starts_with(start))
         }));

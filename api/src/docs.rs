@@ -43,7 +43,9 @@ impl Modify for Bearer {
 
 /// The OpenAPI 3.1 document, made of the same declarations as the router.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let (_, document) = utoipa_axum::router::OpenApiRouter::with_openapi(Document::openapi()).merge(crate::v1::router()).split_for_parts();
+    let (_, document) = utoipa_axum::router::OpenApiRouter::with_openapi(Document::openapi())
+        .merge(crate::v1::router())
+        .split_for_parts();
     document
 }
 

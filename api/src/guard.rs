@@ -21,11 +21,9 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Nothing from elsewhere, nothing inline, no frames (T14, T36).
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
 /// The same for the offline page of the API document, whose script sets styles and draws with data images.
-const CONTENT_SECURITY_POLICY_DOCS: &str =
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY_DOCS: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
 
 /// Puts the guard before the routes.
 pub fn stand_before(routes: Router<Api>, api: Api) -> Router<Api> {
@@ -34,7 +32,8 @@ pub fn stand_before(routes: Router<Api>, api: Api) -> Router<Api> {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             tracing::error!("a handler panicked");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is out of order on our side.").into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is out of order on our side.")
+                .into_response()
         }))
         .layer(from_fn_with_state(api, check_host))
         .layer(from_fn(set_headers))

@@ -149,7 +149,11 @@ impl From<QueryError> for Problem {
 impl From<oidc::Error> for Problem {
     fn from(error: oidc::Error) -> Self {
         if error == oidc::Error::ProviderUnreachable {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "The sign-in provider cannot be reached now.");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error.code(),
+                "The sign-in provider cannot be reached now.",
+            );
         }
         Self::unauthenticated(error.code(), format!("The bearer token is not accepted: {error}."))
     }

@@ -403,8 +403,14 @@ mod tests {
                 "A person became shipping contact in place of an erased person.",
             ),
             (role(ROBIN, Role::CustomerCareContact, None), "Robin Rivers became customer care contact."),
-            (issued(GONE, 1), "An invitation was sent to an erased person; its link works until 27 November 2026, 08:00 UTC."),
-            (issued(ROBIN, 1), "An invitation was sent to Robin Rivers; its link works until 27 November 2026, 08:00 UTC."),
+            (
+                issued(GONE, 1),
+                "An invitation was sent to an erased person; its link works until 27 November 2026, 08:00 UTC.",
+            ),
+            (
+                issued(ROBIN, 1),
+                "An invitation was sent to Robin Rivers; its link works until 27 November 2026, 08:00 UTC.",
+            ),
             (
                 issued(ROBIN, 2),
                 "The invitation to Robin Rivers was sent again (link 2); its link works until 27 November 2026, 08:00 UTC.",

@@ -24,9 +24,7 @@ use store::random;
 
 use super::provider::{DevIssuer, DevPerson};
 use super::samples::{ACCOUNT, ADMINISTRATOR, INVITEE, INVITEE_AT_HOME, STRANGER, new_link};
-use super::views::{
-    MailHeader, MailPage, MailRow, MailboxPage, Places, STEPS, StartPage, dares, main_job, pieces,
-};
+use super::views::{MailHeader, MailPage, MailRow, MailboxPage, Places, STEPS, StartPage, dares, main_job, pieces};
 use super::{Development, samples};
 use crate::serve::mail_folder;
 
@@ -40,7 +38,10 @@ pub fn router(development: Development) -> Router<Api> {
     let (list, one, html, past) = (with(&development), with(&development), with(&development), with(&development));
     Router::new()
         .route("/", get(move |State(api): State<Api>, Query(notice): Query<Notice>| start(start_page, api, notice)))
-        .route("/dev/send-again", post(move |State(api): State<Api>, Form(form): Form<OnlyToken>| send_again(again, api, form)))
+        .route(
+            "/dev/send-again",
+            post(move |State(api): State<Api>, Form(form): Form<OnlyToken>| send_again(again, api, form)),
+        )
         .route("/dev/mailbox", get(move || mailbox(list)))
         .route("/dev/mailbox/{mail}", get(move |Path(mail): Path<MailId>| mail_page(one, mail)))
         .route("/dev/mailbox/{mail}/html", get(move |Path(mail): Path<MailId>| mail_html(html, mail)))
@@ -132,13 +133,16 @@ fn open_invitation(events: &[Recorded], development: &Development) -> Option<Inv
         Event::InvitationIssued(e) if e.professional == development.samples.invitee => Some(e.invitation),
         _ => None,
     });
-    let is_accepted = |recorded: &Recorded| matches!(&recorded.event, Event::IdentityAssociated(e) if Some(e.invitation) == newest);
+    let is_accepted =
+        |recorded: &Recorded| matches!(&recorded.event, Event::IdentityAssociated(e) if Some(e.invitation) == newest);
     newest.filter(|_| !events.iter().any(is_accepted))
 }
 
 async fn send_again(development: Development, api: Api, form: OnlyToken) -> Result<Response, PageProblem> {
     if form.csrf != development.csrf {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", "Go back to the start page and try again.").into());
+        return Err(
+            Problem::new(StatusCode::FORBIDDEN, "cross_site", "Go back to the start page and try again.").into()
+        );
     }
     let mut generation = send_once(&development, &api).await?;
     // Once the invitation was accepted, this began a new one: its first link needs a newer one to be an older one.

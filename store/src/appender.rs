@@ -4,6 +4,7 @@
 //! Reading order: [`Appender::run`] takes a batch, `decide_all` decides it in memory, `append` writes it, `settle`
 //! answers whoever stands; whoever fell is decided again under the lock, so that no node starves.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
@@ -289,11 +290,11 @@ impl Appender {
         let mut done: HashMap<RequestKey, Vec<Recorded>> = HashMap::new();
         for queued in remaining.iter() {
             for read in queued.command.boundary() {
-                if !loaded.contains_key(&read.subject) {
+                if let Entry::Vacant(missing) = loaded.entry(read.subject.clone()) {
                     let events = self.load_locked(&read.subject).await?;
                     let mut known = Known::nothing(&read.subject);
                     events.iter().for_each(|event| known.evolve(event));
-                    loaded.insert(read.subject, known);
+                    missing.insert(known);
                 }
             }
             if let Some(key) = queued.request.key {
@@ -497,7 +498,7 @@ mod tests {
         let account = |n| Subject::Account(AccountId(Uuid::from_u128(n)));
         let identity = Subject::Identity(IdentityId(Uuid::from_u128(9)));
         let mut chains = Chains::default();
-        let mut numbers = vec![
+        let mut numbers = [
             chains.of([account(1)].iter()),
             chains.of([account(2)].iter()),
             chains.of([account(3)].iter()),

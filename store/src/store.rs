@@ -247,7 +247,6 @@ impl Store {
     }
 
     /// The key of the person for whom the command seals something, and its wrapped form if the person is new.
-    #[expect(clippy::type_complexity, reason = "two optional pairs, named where they are taken apart")]
     async fn person_key(
         &self,
         command: &Command,

@@ -135,7 +135,8 @@ impl<T: DeserializeOwned> FromRequest<Api> for OwnForm<T> {
             return Err(cross_site().into());
         }
         let form = Form::<T>::from_request(request, api).await;
-        let Form(form) = form.map_err(|_| Problem::invalid("invalid_form", "This form is not as our pages send it."))?;
+        let Form(form) =
+            form.map_err(|_| Problem::invalid("invalid_form", "This form is not as our pages send it."))?;
         Ok(Self(form))
     }
 }

@@ -2,9 +2,9 @@
 //! and each step writes it anew.
 
 use axum::http::StatusCode;
+use domain::ids::{AccountId, InvitationId};
 use domain::ids::{FlowId, IdentityId, ProfessionalId};
 use domain::invitation::Link;
-use domain::ids::{AccountId, InvitationId};
 use domain::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::secret::Secret;
@@ -199,9 +199,7 @@ impl Open {
     /// # Errors
     /// The flow is for something else.
     pub fn link(&self) -> Result<Link, Problem> {
-        self.flow.link().ok_or_else(|| {
-            Problem::new(StatusCode::GONE, "flow_ended", "Open the link in the mail again.")
-        })
+        self.flow.link().ok_or_else(|| Problem::new(StatusCode::GONE, "flow_ended", "Open the link in the mail again."))
     }
 
     /// Writes the next state.

@@ -190,7 +190,9 @@ fn acceptance(flow: &Flow, identity: IdentityId) -> Option<Command> {
 /// Shows the form for the code.
 pub async fn show_code(State(api): State<Api>, browser: Browser) -> Result<Response, PageProblem> {
     let open = Open::of(&api, &browser).await?;
-    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else {
+        return Ok(Redirect::to("/invitation").into_response());
+    };
     match ask_to_accept(&api, &open.flow, person.identity, &browser.request).await {
         Err(ExecuteError::Refused(Refusal::MailboxCodeRequired)) => code_page(&api, &open, &person, None).await,
         _ => Ok(Redirect::to("/invitation/confirm").into_response()),
@@ -235,7 +237,9 @@ pub async fn check_code(
     OwnForm(form): OwnForm<TypedCode>,
 ) -> Result<Response, PageProblem> {
     let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
-    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else {
+        return Ok(Redirect::to("/invitation").into_response());
+    };
     let Some(sent) = open.flow.code.clone().filter(|sent| api.store.clock().now() < sent.expires_at) else {
         return code_page(&api, &open, &person, Some("This code has expired. Send another code.")).await;
     };
@@ -261,7 +265,9 @@ pub async fn send_code_again(
     OwnForm(form): OwnForm<OnlyToken>,
 ) -> Result<Response, PageProblem> {
     let mut open = Open::of_form(&api, &browser, &form.csrf).await?;
-    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else {
+        return Ok(Redirect::to("/invitation").into_response());
+    };
     match issue_code(&api, &mut open, person.identity, &browser.request).await {
         Ok(()) => Ok(Redirect::to("/invitation/code").into_response()),
         Err(problem) if problem.code == Refusal::MailboxCodesUsedUp.code() => {
@@ -274,7 +280,9 @@ pub async fn send_code_again(
 /// Shows exactly what will be tied to what, and what that replaces.
 pub async fn show_confirmation(State(api): State<Api>, browser: Browser) -> Result<Response, PageProblem> {
     let open = Open::of(&api, &browser).await?;
-    let Some(person) = open.person(&api, &browser).await? else { return Ok(Redirect::to("/invitation").into_response()) };
+    let Some(person) = open.person(&api, &browser).await? else {
+        return Ok(Redirect::to("/invitation").into_response());
+    };
     let events = match ask_to_accept(&api, &open.flow, person.identity, &browser.request).await {
         Ok(events) if events.is_empty() => return Ok(ended_page(&api, LinkEnd::AlreadyYours, Some(&open.flow))),
         Ok(events) => events,
@@ -447,7 +455,8 @@ fn ended_page(api: &Api, end: LinkEnd, flow: Option<&Flow>) -> Response {
         LinkEnd::AlreadyYours => Some(("Use another account instead", "/invitation/other-account")),
         _ => None,
     };
-    let action = action.filter(|_| flow.is_some()).map(|(label, url)| PostAction { label: label.into(), url: url.into() });
+    let action =
+        action.filter(|_| flow.is_some()).map(|(label, url)| PostAction { label: label.into(), url: url.into() });
     let template = LinkEndedPage {
         frame: frame(api, flow.map(|flow| flow.csrf.as_str()).unwrap_or_default()),
         tone: end.tone(),

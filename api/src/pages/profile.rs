@@ -26,7 +26,10 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
         frame: frame(&api, session.csrf.reveal()),
         identity: words::identity(&api, &row),
         notice: None,
-        profiles: profiles.iter().map(|(professional, account)| words::profile_card(&api, professional, account)).collect(),
+        profiles: profiles
+            .iter()
+            .map(|(professional, account)| words::profile_card(&api, professional, account))
+            .collect(),
         association_url: None,
         sign_out_action: "/sign-out".into(),
     };

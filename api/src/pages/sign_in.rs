@@ -172,7 +172,11 @@ pub(super) fn frame(api: &Api, csrf: &str) -> Frame {
 }
 
 fn not_begun_here() -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "sign_in_not_begun_here", "This sign-in was not begun in this browser, or took too long.")
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "sign_in_not_begun_here",
+        "This sign-in was not begun in this browser, or took too long.",
+    )
 }
 
 /// A failed sign-in; what exactly failed goes to the log, by its code.

@@ -252,10 +252,9 @@ impl LinkEnd {
                 "This invitation is on hold",
                 "The account has no current service plan, so its portal is closed to it for now.",
             ),
-            LinkEnd::AlreadyYours => (
-                "You are already linked",
-                "The sign-in you use now opens this profile. There is nothing left to do.",
-            ),
+            LinkEnd::AlreadyYours => {
+                ("You are already linked", "The sign-in you use now opens this profile. There is nothing left to do.")
+            }
         }
     }
 

@@ -30,7 +30,9 @@ pub(super) fn next_steps(code: &str) -> Vec<String> {
         "flow_ended" | "flow_changed" | "cross_site" => "Open the link in the mail again, in this browser.",
         "identity_already_in_account" => "Use another account, or sign in to see the profile that you have.",
         "association_exists" => "Ask an administrator of the account, or support, to send the invitation again.",
-        "mailbox_codes_used_up" | "latest_link_used_up" => "Ask an administrator of the account to send a new invitation.",
+        "mailbox_codes_used_up" | "latest_link_used_up" => {
+            "Ask an administrator of the account to send a new invitation."
+        }
         "not_found" => "Check the address, or open the link in the mail again.",
         _ => "Try again in a moment.",
     };

@@ -40,18 +40,19 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn from_domain(plan: &ServicePlan) -> Self {
-        Self {
-            name: plan.name.to_string(),
-            starts_at: plan.starts_at.to_string(),
-            ends_at: plan.ends_at.to_string(),
-        }
+        Self { name: plan.name.to_string(), starts_at: plan.starts_at.to_string(), ends_at: plan.ends_at.to_string() }
     }
 
     fn parse(&self) -> Result<ServicePlan, Problem> {
         let time = |text: &str| {
-            Timestamp::parse(text).map_err(|_| Problem::invalid("time_invalid", "A time is not in the form of RFC 3339."))
+            Timestamp::parse(text)
+                .map_err(|_| Problem::invalid("time_invalid", "A time is not in the form of RFC 3339."))
         };
-        Ok(ServicePlan { name: account_name(&self.name)?, starts_at: time(&self.starts_at)?, ends_at: time(&self.ends_at)? })
+        Ok(ServicePlan {
+            name: account_name(&self.name)?,
+            starts_at: time(&self.starts_at)?,
+            ends_at: time(&self.ends_at)?,
+        })
     }
 }
 

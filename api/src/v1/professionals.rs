@@ -186,7 +186,8 @@ pub async fn add(
     let body = &asked.body;
     let details = ProfessionalDetails {
         name: PersonName::parse(&body.name).map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
-        address: EmailAddress::parse(&body.address).map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
+        address: EmailAddress::parse(&body.address)
+            .map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
     };
     let link = new_link(&api, body.lifetime_hours)?;
     let command = Command::AddProfessional {
@@ -267,8 +268,9 @@ pub async fn send_invitation(
 /// What a new link needs beside the state.
 pub(crate) fn new_link(api: &Api, lifetime_hours: Option<i64>) -> Result<NewLink, Problem> {
     let lifetime = match lifetime_hours {
-        Some(hours) => Lifetime::hours(hours)
-            .map_err(|error| Problem::invalid("lifetime_out_of_bounds", sentence(&error)))?,
+        Some(hours) => {
+            Lifetime::hours(hours).map_err(|error| Problem::invalid("lifetime_out_of_bounds", sentence(&error)))?
+        }
         None => Lifetime::DEFAULT,
     };
     Ok(NewLink { invitation: InvitationId(random::uuid()), lifetime, link_key: api.link_keys.newest().into() })
