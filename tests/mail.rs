@@ -3,25 +3,15 @@
 //!
 //! Reading order: `post` is a mail server that does as it is told, `desk` a node with its mails; then the promises.
 
-mod support {
-    #![allow(dead_code, reason = "mail needs a database only")]
-    pub mod postgres;
-    pub mod server;
-}
+#[path = "support/database.rs"]
+mod support;
 
 #[macro_use]
-mod log {
-    #![allow(dead_code, reason = "the log's own tests use the rest")]
-    #[macro_use]
-    pub mod bench;
-    pub mod check;
-    pub mod commands;
-}
+#[path = "log/shared.rs"]
+mod log;
 
-mod views {
-    #![allow(dead_code, reason = "the views' own tests use the rest")]
-    pub mod node;
-}
+#[path = "views/shared.rs"]
+mod views;
 
 mod mail {
     use crate::log::check; // after every test the log is checked, too

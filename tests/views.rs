@@ -4,20 +4,12 @@
 //! Reading order: `node` is a writer with its projector, `tables` a look into the database, `history` something to
 //! project; then the promises.
 
-mod support {
-    #![allow(dead_code, reason = "the views need a database only")]
-    pub mod postgres;
-    pub mod server;
-}
+#[path = "support/database.rs"]
+mod support;
 
 #[macro_use]
-mod log {
-    #![allow(dead_code, reason = "the log's own tests use the rest")]
-    #[macro_use]
-    pub mod bench;
-    pub mod check;
-    pub mod commands;
-}
+#[path = "log/shared.rs"]
+mod log;
 
 mod views {
     use crate::log::check; // after every test the log is checked, too

@@ -69,6 +69,9 @@ pub struct UnreadableRow {
     pub source: serde_json::Error,
 }
 
+/// Folds events into the bodies of the rows that they touch, by key.
+pub type Fold = fn(HashMap<String, String>, &[Recorded]) -> Result<Vec<Change>, UnreadableRow>;
+
 /// A view with its row's type left out, so that all stand in one list.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
@@ -81,7 +84,7 @@ pub struct Definition {
     /// The keys of the rows that events touch.
     pub keys: fn(&[Recorded]) -> Vec<String>,
     /// Folds events into the bodies of the rows that they touch.
-    pub fold: fn(HashMap<String, String>, &[Recorded]) -> Result<Vec<Change>, UnreadableRow>,
+    pub fold: Fold,
 }
 
 impl Definition {

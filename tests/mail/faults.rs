@@ -152,9 +152,9 @@ async fn nothing_is_lost_while_the_database_comes_and_goes() {
             Some(events.into_iter().map(|recorded| recorded.event).collect::<Vec<_>>())
         })
         .await;
-        let unknown = events.iter().filter(
-            |event| matches!(event, domain::event::Event::MailOutcomeUnknown(e) if e.mail == mail_of(link)),
-        );
+        let unknown = events
+            .iter()
+            .filter(|event| matches!(event, domain::event::Event::MailOutcomeUnknown(e) if e.mail == mail_of(link)));
         let (unknown, copies) = (unknown.count(), post.copies(mail_of(link)));
         assert!((1..=1 + unknown).contains(&copies), "{copies} copies, {unknown} unknown");
     }

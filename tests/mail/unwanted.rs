@@ -55,7 +55,8 @@ on_both! {
         working.end().await;
         let mut handed: Vec<MailId> = post.handed().iter().map(|(mail, _)| mail.mail).collect();
         let mut expected = vec![mail_of(newest), mail_of(wanted.1)];
-        (handed.sort(), expected.sort());
+        handed.sort();
+        expected.sort();
         assert_eq!(handed, expected);
         assert_eq!(desk.node.views.due_mails(desk.clock.now(), 10).await.unwrap(), []);
     }

@@ -93,7 +93,8 @@ async fn a_projector_whose_database_was_away_catches_up() {
         .await;
         assert!(came_back.elapsed() < Duration::from_secs(10), "it took {:?}", came_back.elapsed());
     }
-    let executed = run(&node.store, &staff(), invite(account, fresh_professional(), &address(), fresh_invitation())).await;
+    let executed =
+        run(&node.store, &staff(), invite(account, fresh_professional(), &address(), fresh_invitation())).await;
     assert!(node.views.wait_for(executed.unwrap().position).await);
     run(&node.store, &staff(), register(fresh_identity())).await.unwrap();
     node.follow().await;
