@@ -2,7 +2,7 @@
 //!
 //! An identity is an issuer and a subject, both compared exactly; no e-mail claim ever finds or selects anything.
 //! Browsers take the authorization code flow with PKCE S256, state, nonce and the `iss` of RFC 9207; portals send JWT
-//! access tokens. Both kinds of token go through one function, [`token::verify`], which must never accept an algorithm
+//! access tokens. Both kinds of token go through one function, `token::verify`, which must never accept an algorithm
 //! that is not on the issuer's list, a key that the issuer does not publish, or a time read anywhere but from the clock.
 //!
 //! Reading order: the configuration, what an issuer publishes, the token, the two ways in (below), the tests.
