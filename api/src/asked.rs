@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use domain::address::EmailAddress;
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
-use domain::ids::{IdentityId, ProfessionalId};
+use domain::ids::{EventId, IdentityId, ProfessionalId};
 use domain::name::PersonName;
 use domain::personal::IdentityDetails;
+use domain::refusal::Refusal;
 use domain::tag::RequestKey;
 use domain::words::{IdentityKind, Scope};
 use projections::Reader;
@@ -77,7 +78,7 @@ impl FromRequestParts<Api> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let id = parts.extensions.get::<RequestId>().map_or_else(random::uuid, |id| id.0);
-        let request = Request { id, key: None, body: None };
+        let request = Request { id, key: None, body: None, if_match: None };
         let token = bearer_token(&parts.headers)?;
         if token.starts_with(api_keys::PREFIX) {
             let key =
@@ -176,8 +177,9 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
         let (mut parts, body) = request.into_parts();
         let by = Authenticated::from_request_parts(&mut parts, api).await?;
         let route = format!("{} {}", parts.method, parts.uri.path());
-        let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
-        let idempotency_key = idempotency_key(&parts.headers)?;
+        let headers = parts.headers.clone();
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let idempotency_key = idempotency_key(&headers)?;
         let bytes = Bytes::from_request(axum::extract::Request::from_parts(parts, body), api).await.map_err(|_| {
             Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -185,7 +187,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
                 "The body is too large or did not arrive whole.",
             )
         })?;
-        let is_json = content_type.as_ref().and_then(|value| value.to_str().ok()).is_some_and(is_json);
+        let is_json = content_type.and_then(|value| value.to_str().ok()).is_some_and(is_json);
         if !bytes.is_empty() && !is_json {
             let title = "Send the body as application/json.";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", title));
@@ -196,7 +198,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
             return Err(Problem::invalid("invalid_body", "The body is not as described: it is a list, not an object."));
         }
         let body = serde_json::from_slice(text).map_err(|error| invalid_body(&error))?;
-        let mut request = by.request.clone();
+        let mut request = Request { if_match: if_match(&headers)?, ..by.request.clone() };
         if let Some(key) = idempotency_key {
             let hash = Sha256::new_with_prefix(route.as_bytes()).chain_update([0]).chain_update(&bytes).finalize();
             request.key = Some(RequestKey::derive(&by.caller.actor.to_string(), &key));
@@ -231,6 +233,18 @@ fn data_error(error: &serde_json::Error) -> String {
         Some(_) if found.contains('"') => format!("line {}, column {}", error.line(), error.column()),
         _ => message,
     }
+}
+
+/// The event that last changed the resource as the caller knows it; none where any will do.
+fn if_match(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    // A tag that is none of ours matches nothing.
+    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+    tag.map(Some).ok_or_else(|| Refusal::ChangedSinceRead.into())
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

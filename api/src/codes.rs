@@ -75,6 +75,11 @@ const OWN: &[(&str, &str)] = &[
     // Guards with blockers
     ("last_administrator", "An account with people always has an administrator."),
     ("mandatory_role_unheld", "Each mandatory contact role always has exactly one holder."),
+    ("appointment_needed", "The account has an administrator with an identity; partners and support appoint another."),
+    ("deletion_blocked", "Somebody else must take the person's place first; every blocker is listed."),
+    ("last_professional", "The account's last person is not deleted; support can close the account."),
+    ("is_administrator", "An administrator is not deleted: take the role away, or hand over."),
+    ("holds_mandatory_role", "The holder of a mandatory contact role is not deleted: give the role to somebody else."),
     ("address_already_in_account", "The address is registered for another professional of the account."),
     // Our side
     ("busy", "Too many commands are waiting. Try again soon, with the same Idempotency-Key."),

@@ -99,6 +99,7 @@ pub fn status_of(refusal: &Refusal) -> StatusCode {
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        RefusalKind::Changed => StatusCode::PRECONDITION_FAILED,
     }
 }
 

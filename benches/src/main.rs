@@ -110,5 +110,5 @@ fn staff() -> Caller {
 }
 
 fn request() -> Request {
-    Request { id: random::uuid(), key: None, body: None }
+    Request { id: random::uuid(), key: None, body: None, if_match: None }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::{IdentityId, ProfessionalId};
+use crate::ids::{AccountId, EventId, IdentityId, ProfessionalId};
 use crate::tag::RequestKey;
 use crate::time::Timestamp;
 use crate::words::Scope;
@@ -85,6 +85,8 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
     /// The one profile that the caller acts as, if it said so.
     pub acting_as: Option<ProfessionalId>,
+    /// The partner account that the caller acts for in an account that it serves; its state is part of the decision.
+    pub partner: Option<AccountId>,
     /// When the person proved the identity to its provider; none where nobody signed in.
     pub signed_in_at: Option<Timestamp>,
 }
@@ -92,7 +94,7 @@ pub struct Caller {
 impl Caller {
     /// A caller with no scopes.
     pub fn new(actor: Actor) -> Self {
-        Self { actor, scopes: Vec::new(), acting_as: None, signed_in_at: None }
+        Self { actor, scopes: Vec::new(), acting_as: None, partner: None, signed_in_at: None }
     }
 
     /// A caller with these scopes.
@@ -117,6 +119,9 @@ pub struct Request {
     /// A hash of what was asked; the same key with another body is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<u64>,
+    /// The event that last changed what the command is about, as the caller knows it (`If-Match`); not recorded.
+    #[serde(skip)]
+    pub if_match: Option<EventId>,
 }
 
 /// Everything that a decision needs beside the past and the command.

@@ -1,13 +1,15 @@
 //! The commands: wishes, each with the boundary that its decision reads.
 
+use crate::address::{AddressKey, EmailAddress};
+use crate::caller::Caller;
 use crate::event::ServicePlan;
-use crate::ids::{AccountId, FlowId, IdentityId, InvitationId, MailId, ProfessionalId};
+use crate::ids::{AccessRequestId, AccountId, AppointmentId, FlowId, IdentityId, InvitationId, MailId, ProfessionalId};
 use crate::invitation::{Lifetime, Link, Mailbox};
 use crate::mail::MailOutcome;
-use crate::name::{AccountName, CustomerNumber};
-use crate::personal::{IdentityDetails, Person, ProfessionalDetails};
-use crate::tag::{Class, Subject};
-use crate::words::{AccountKind, IdentityKind, Language};
+use crate::name::{AccountName, CustomerNumber, PersonName};
+use crate::personal::{Grounds, IdentityDetails, Person, ProfessionalDetails};
+use crate::tag::{Class, Subject, Tag};
+use crate::words::{AccountKind, IdentityKind, Language, Role};
 
 /// What a new generation of an invitation needs beside the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,19 @@ pub struct NewLink {
     pub lifetime: Lifetime,
     /// The key that its token will be derived with.
     pub link_key: String,
+}
+
+/// What changes about a professional; what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// The new name.
+    pub name: Option<PersonName>,
+    /// The new registered address.
+    pub address: Option<EmailAddress>,
+    /// The new language of mail to the person.
+    pub language: Option<Language>,
+    /// The invitation to send with it (R16).
+    pub invitation: Option<NewLink>,
 }
 
 /// A wish. New things come with their ids.
@@ -53,6 +68,218 @@ pub enum Command {
         language: Language,
         /// The invitation to send with it.
         invitation: Option<NewLink>,
+    },
+    /// Gives an account another name.
+    RenameAccount {
+        /// The account.
+        account: AccountId,
+        /// Its new name.
+        name: AccountName,
+    },
+    /// Closes an account (R7).
+    CloseAccount {
+        /// The account.
+        account: AccountId,
+    },
+    /// Lets a partner serve a customer account (R22).
+    AssignPartner {
+        /// The customer account.
+        account: AccountId,
+        /// The partner account.
+        partner: AccountId,
+    },
+    /// Ends a partner's service (R22).
+    RemovePartner {
+        /// The customer account.
+        account: AccountId,
+        /// The partner account.
+        partner: AccountId,
+    },
+    /// Changes a person's name, address or language, and invites them if a link is wanted (R16).
+    EditProfessional {
+        /// The account.
+        account: AccountId,
+        /// Whom.
+        professional: ProfessionalId,
+        /// What changes.
+        edit: Edit,
+    },
+    /// Deletes a person from an account (R4, R5).
+    DeleteProfessional {
+        /// The account.
+        account: AccountId,
+        /// Whom.
+        professional: ProfessionalId,
+    },
+    /// Gives all roles of a person to another and deletes the person.
+    HandOver {
+        /// The account.
+        account: AccountId,
+        /// Who goes.
+        professional: ProfessionalId,
+        /// Who takes the roles.
+        to: ProfessionalId,
+    },
+    /// Gives a role; a mandatory one moves (R5).
+    GiveRole {
+        /// The account.
+        account: AccountId,
+        /// To whom.
+        professional: ProfessionalId,
+        /// The role.
+        role: Role,
+    },
+    /// Takes the administrator role away (R3).
+    TakeRole {
+        /// The account.
+        account: AccountId,
+        /// From whom.
+        professional: ProfessionalId,
+        /// The role; mandatory ones only move.
+        role: Role,
+    },
+    /// Unties a person's identity.
+    UnlinkIdentity {
+        /// The account.
+        account: AccountId,
+        /// Whose.
+        professional: ProfessionalId,
+    },
+    /// Sends a failed invitation again on the state of now, after correcting the address if need be.
+    RetryInvitation {
+        /// The account.
+        account: AccountId,
+        /// To whom; a corrected address is sealed under the person's key.
+        professional: ProfessionalId,
+        /// The invitation.
+        invitation: InvitationId,
+        /// The corrected address.
+        address: Option<EmailAddress>,
+        /// The link to send.
+        new: NewLink,
+    },
+    /// Mails one profile that an identity asked for on the association page (R13, R14).
+    InviteByAssociation {
+        /// The account.
+        account: AccountId,
+        /// Which profile.
+        professional: ProfessionalId,
+        /// Who asked.
+        identity: IdentityId,
+        /// The address that was asked for; the mail goes to the registered one.
+        address: AddressKey,
+        /// The link to send.
+        new: NewLink,
+    },
+    /// Records for support how many profiles one association request left without a mail.
+    RecordAssociationLimit {
+        /// Who asked.
+        identity: IdentityId,
+        /// How many profiles.
+        left_out: u32,
+    },
+    /// Asks to be added to an account (R23).
+    RequestAccess {
+        /// The account.
+        account: AccountId,
+        /// The request's id.
+        access_request: AccessRequestId,
+        /// Who asks.
+        identity: IdentityId,
+        /// The name and address to be known by.
+        details: ProfessionalDetails,
+        /// The language of mail to the person.
+        language: Language,
+    },
+    /// Grants an access request: adds and invites.
+    ApproveAccessRequest {
+        /// The account.
+        account: AccountId,
+        /// The request.
+        access_request: AccessRequestId,
+        /// The new profile's id.
+        professional: ProfessionalId,
+        /// The invitation to send.
+        new: NewLink,
+    },
+    /// Turns an access request down.
+    DeclineAccessRequest {
+        /// The account.
+        account: AccountId,
+        /// The request.
+        access_request: AccessRequestId,
+    },
+    /// Proposes a new administrator, by a partner or support (R21).
+    ProposeAppointment {
+        /// The account.
+        account: AccountId,
+        /// The appointment's id.
+        appointment: AppointmentId,
+        /// Who shall become administrator.
+        professional: ProfessionalId,
+        /// Who shall lose the role.
+        replaces: Option<ProfessionalId>,
+        /// Why.
+        grounds: Grounds,
+    },
+    /// Objects to an appointment, by an administrator of the account (R21).
+    ObjectToAppointment {
+        /// The account.
+        account: AccountId,
+        /// The appointment.
+        appointment: AppointmentId,
+    },
+    /// Decides an appointment that somebody objected to, by support (R21).
+    DecideAppointment {
+        /// The account.
+        account: AccountId,
+        /// The appointment.
+        appointment: AppointmentId,
+        /// Whether it is carried out or rejected.
+        verdict: Verdict,
+    },
+    /// Carries out an appointment whose window has ended (R21).
+    CarryOutAppointment {
+        /// The account.
+        account: AccountId,
+        /// The appointment.
+        appointment: AppointmentId,
+    },
+    /// Records that an identity signed in, where it administers the account (R21).
+    RecordSignIn {
+        /// The account.
+        account: AccountId,
+        /// Who.
+        identity: IdentityId,
+    },
+    /// Erases what is personal about a professional, and about those of its identities that no other profile has (R27).
+    ErasePerson {
+        /// The account.
+        account: AccountId,
+        /// Whom.
+        professional: ProfessionalId,
+        /// The identities that the professional has or had, as far as they are known.
+        identities: Vec<IdentityId>,
+    },
+    /// Records that somebody read a history.
+    RecordAuditRead {
+        /// The tag whose events are read.
+        tag: Tag,
+        /// What it is indexed under.
+        subject: Subject,
+    },
+    /// Records that a mail which had been taken over came back.
+    RecordBounce {
+        /// The account.
+        account: AccountId,
+        /// Whom the mail was for.
+        professional: ProfessionalId,
+        /// The mail.
+        mail: MailId,
+        /// The enhanced status code, such as 5.1.1.
+        status: Option<String>,
+        /// What the server told.
+        reply: String,
     },
     /// Sends an invitation, or a new generation of the open one (R9).
     SendInvitation {
@@ -144,6 +371,15 @@ pub enum Command {
     },
 }
 
+/// What support decides about an appointment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is carried out.
+    CarryOut,
+    /// It is rejected.
+    Reject,
+}
+
 /// One subject of a boundary, with the classes of events that the decision reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
@@ -158,30 +394,111 @@ const DECISION: &[Class] = &[Class::Decision];
 const MAIL: &[Class] = &[Class::Decision, Class::Mail, Class::Code];
 const VISIT: &[Class] = &[Class::Decision, Class::Visit];
 const CODE: &[Class] = &[Class::Decision, Class::Code];
+const SIGN_IN: &[Class] = &[Class::Decision, Class::SignIn];
+const AUDIT: &[Class] = &[Class::Audit];
 
 impl Command {
-    /// What the decision reads. Invariant: events that the command appends about one of these subjects are of the
-    /// classes named here, so that two equal commands never both pass.
-    pub fn boundary(&self) -> Vec<Read> {
-        let of_account = |account: &AccountId, classes| vec![Read { subject: Subject::Account(*account), classes }];
+    /// What the decision reads for this caller. Invariant: events that the command appends about one of these subjects
+    /// are of the classes named here, so that two equal commands never both pass.
+    pub fn boundary(&self, caller: &Caller) -> Vec<Read> {
+        let mut boundary = self.own_boundary();
+        if let Some(partner) = caller.partner.filter(|_| self.account().is_some()) {
+            add_account(&mut boundary, partner);
+        }
+        boundary
+    }
+
+    fn own_boundary(&self) -> Vec<Read> {
+        let mut boundary: Vec<Read> = self
+            .account()
+            .map(|account| Read { subject: Subject::Account(account), classes: self.classes() })
+            .into_iter()
+            .collect();
+        let decision = |subject| Read { subject, classes: DECISION };
         match self {
-            Self::OpenAccount { account, customer_number, .. } => vec![
-                Read { subject: Subject::CustomerNumber(customer_number.clone()), classes: DECISION },
-                Read { subject: Subject::Account(*account), classes: DECISION },
-            ],
-            Self::RegisterIdentity { identity, .. } => {
-                vec![Read { subject: Subject::Identity(*identity), classes: DECISION }]
+            Self::OpenAccount { customer_number, .. } => {
+                boundary.insert(0, decision(Subject::CustomerNumber(customer_number.clone())));
             }
-            Self::SetServicePlan { account, .. }
+            Self::AssignPartner { partner, .. } => add_account(&mut boundary, *partner),
+            Self::ErasePerson { identities, .. } => {
+                boundary.extend(identities.iter().map(|identity| decision(Subject::Identity(*identity))));
+            }
+            Self::RegisterIdentity { identity, .. } | Self::RecordAssociationLimit { identity, .. } => {
+                boundary.push(decision(Subject::Identity(*identity)));
+            }
+            Self::RecordAuditRead { subject, .. } => boundary.push(Read { subject: subject.clone(), classes: AUDIT }),
+            _ => {}
+        }
+        boundary
+    }
+
+    /// Which events about its account make the decision stale.
+    const fn classes(&self) -> &'static [Class] {
+        match self {
+            Self::RecordVisit { .. } | Self::ClickLink { .. } => VISIT,
+            Self::RequestLatestLink { .. } | Self::IssueMailboxCode { .. } => CODE,
+            Self::AttemptMail { .. }
+            | Self::RecordMailOutcome { .. }
+            | Self::RecordBounce { .. }
+            | Self::ErasePerson { .. } => MAIL,
+            Self::ProposeAppointment { .. } | Self::RecordSignIn { .. } => SIGN_IN,
+            _ => DECISION,
+        }
+    }
+
+    /// The account that the command is about; none for those about an identity or a history.
+    pub const fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::RecordVisit { link }
+            | Self::ClickLink { link, .. }
+            | Self::RequestLatestLink { link, .. }
+            | Self::IssueMailboxCode { link, .. }
+            | Self::AcceptInvitation { link, .. } => Some(link.account),
+            Self::OpenAccount { account, .. }
+            | Self::SetServicePlan { account, .. }
+            | Self::RenameAccount { account, .. }
+            | Self::CloseAccount { account }
+            | Self::AssignPartner { account, .. }
+            | Self::RemovePartner { account, .. }
             | Self::AddProfessional { account, .. }
+            | Self::EditProfessional { account, .. }
+            | Self::DeleteProfessional { account, .. }
+            | Self::HandOver { account, .. }
+            | Self::GiveRole { account, .. }
+            | Self::TakeRole { account, .. }
+            | Self::UnlinkIdentity { account, .. }
             | Self::SendInvitation { account, .. }
-            | Self::RevokeInvitation { account, .. } => of_account(account, DECISION),
-            Self::AcceptInvitation { link, .. } => of_account(&link.account, DECISION),
-            Self::RecordVisit { link } | Self::ClickLink { link, .. } => of_account(&link.account, VISIT),
-            Self::RequestLatestLink { link, .. } | Self::IssueMailboxCode { link, .. } => {
-                of_account(&link.account, CODE)
-            }
-            Self::AttemptMail { account, .. } | Self::RecordMailOutcome { account, .. } => of_account(account, MAIL),
+            | Self::RevokeInvitation { account, .. }
+            | Self::RetryInvitation { account, .. }
+            | Self::InviteByAssociation { account, .. }
+            | Self::RequestAccess { account, .. }
+            | Self::ApproveAccessRequest { account, .. }
+            | Self::DeclineAccessRequest { account, .. }
+            | Self::ProposeAppointment { account, .. }
+            | Self::ObjectToAppointment { account, .. }
+            | Self::DecideAppointment { account, .. }
+            | Self::CarryOutAppointment { account, .. }
+            | Self::RecordSignIn { account, .. }
+            | Self::ErasePerson { account, .. }
+            | Self::RecordBounce { account, .. }
+            | Self::AttemptMail { account, .. }
+            | Self::RecordMailOutcome { account, .. } => Some(*account),
+            Self::RegisterIdentity { .. } | Self::RecordAssociationLimit { .. } | Self::RecordAuditRead { .. } => None,
+        }
+    }
+
+    /// The one professional that the command changes, so that `If-Match` speaks of it rather than of the account.
+    pub const fn professional(&self) -> Option<ProfessionalId> {
+        match self {
+            Self::EditProfessional { professional, .. }
+            | Self::DeleteProfessional { professional, .. }
+            | Self::HandOver { professional, .. }
+            | Self::GiveRole { professional, .. }
+            | Self::TakeRole { professional, .. }
+            | Self::UnlinkIdentity { professional, .. }
+            | Self::SendInvitation { professional, .. }
+            | Self::ErasePerson { professional, .. } => Some(*professional),
+            _ => None,
         }
     }
 
@@ -196,7 +513,9 @@ impl Command {
     /// The person who is new with this command and needs a key.
     pub fn fresh_person(&self) -> Option<Person> {
         match self {
-            Self::AddProfessional { professional, .. } => Some(Person::Professional(*professional)),
+            Self::AddProfessional { professional, .. } | Self::ApproveAccessRequest { professional, .. } => {
+                Some(Person::Professional(*professional))
+            }
             Self::RegisterIdentity { identity, .. } => Some(Person::Identity(*identity)),
             _ => None,
         }
@@ -205,7 +524,12 @@ impl Command {
     /// The person who is known already and under whose key the command seals something.
     pub fn known_person(&self) -> Option<Person> {
         match self {
-            Self::RecordMailOutcome { professional, .. } => Some(Person::Professional(*professional)),
+            Self::RecordMailOutcome { professional, .. }
+            | Self::RecordBounce { professional, .. }
+            | Self::EditProfessional { professional, .. }
+            | Self::ProposeAppointment { professional, .. } => Some(Person::Professional(*professional)),
+            Self::RetryInvitation { professional, .. } => Some(Person::Professional(*professional)),
+            Self::RequestAccess { identity, .. } => Some(Person::Identity(*identity)),
             _ => None,
         }
     }
@@ -215,9 +539,33 @@ impl Command {
         match self {
             Self::OpenAccount { .. } => "OpenAccount",
             Self::SetServicePlan { .. } => "SetServicePlan",
+            Self::RenameAccount { .. } => "RenameAccount",
+            Self::CloseAccount { .. } => "CloseAccount",
+            Self::AssignPartner { .. } => "AssignPartner",
+            Self::RemovePartner { .. } => "RemovePartner",
             Self::AddProfessional { .. } => "AddProfessional",
+            Self::EditProfessional { .. } => "EditProfessional",
+            Self::DeleteProfessional { .. } => "DeleteProfessional",
+            Self::HandOver { .. } => "HandOver",
+            Self::GiveRole { .. } => "GiveRole",
+            Self::TakeRole { .. } => "TakeRole",
+            Self::UnlinkIdentity { .. } => "UnlinkIdentity",
             Self::SendInvitation { .. } => "SendInvitation",
             Self::RevokeInvitation { .. } => "RevokeInvitation",
+            Self::RetryInvitation { .. } => "RetryInvitation",
+            Self::InviteByAssociation { .. } => "InviteByAssociation",
+            Self::RecordAssociationLimit { .. } => "RecordAssociationLimit",
+            Self::RequestAccess { .. } => "RequestAccess",
+            Self::ApproveAccessRequest { .. } => "ApproveAccessRequest",
+            Self::DeclineAccessRequest { .. } => "DeclineAccessRequest",
+            Self::ProposeAppointment { .. } => "ProposeAppointment",
+            Self::ObjectToAppointment { .. } => "ObjectToAppointment",
+            Self::DecideAppointment { .. } => "DecideAppointment",
+            Self::CarryOutAppointment { .. } => "CarryOutAppointment",
+            Self::RecordSignIn { .. } => "RecordSignIn",
+            Self::ErasePerson { .. } => "ErasePerson",
+            Self::RecordAuditRead { .. } => "RecordAuditRead",
+            Self::RecordBounce { .. } => "RecordBounce",
             Self::RecordVisit { .. } => "RecordVisit",
             Self::ClickLink { .. } => "ClickLink",
             Self::RequestLatestLink { .. } => "RequestLatestLink",
@@ -227,5 +575,13 @@ impl Command {
             Self::AttemptMail { .. } => "AttemptMail",
             Self::RecordMailOutcome { .. } => "RecordMailOutcome",
         }
+    }
+}
+
+/// Adds another account's decisions to a boundary that may have them already.
+fn add_account(boundary: &mut Vec<Read>, account: AccountId) {
+    let subject = Subject::Account(account);
+    if boundary.iter().all(|read| read.subject != subject) {
+        boundary.push(Read { subject, classes: DECISION });
     }
 }

@@ -52,6 +52,14 @@ id!(
     InvitationId
 );
 id!(
+    /// Somebody's wish to be added to an account.
+    AccessRequestId
+);
+id!(
+    /// A new administrator, proposed by a partner or support.
+    AppointmentId
+);
+id!(
     /// One mail to be sent; all attempts and copies share it, and its Message-ID follows from it.
     MailId
 );

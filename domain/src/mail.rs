@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use crate::account::{Account, InvitationStatus};
+use crate::authority::Scene;
 use crate::event::{
-    CancelReason, Event, MailAttempted, MailCancelled, MailDeferred, MailOutcomeUnknown, MailParked, MailRefused,
-    MailSent, ParkReason, Recorded,
+    CancelReason, Event, MailAttempted, MailBounced, MailCancelled, MailDeferred, MailOutcomeUnknown, MailParked,
+    MailRefused, MailSent, NoticeTo, ParkReason, Recorded,
 };
 use crate::ids::{AccountId, InvitationId, MailId, ProfessionalId};
 use crate::refusal::Refusal;
@@ -63,6 +64,11 @@ pub enum MailContent {
         /// When the code dies.
         expires_at: Timestamp,
     },
+    /// A notice.
+    Notice {
+        /// Where it goes.
+        to: NoticeTo,
+    },
 }
 
 /// A mail that waits for an outcome.
@@ -70,9 +76,9 @@ pub enum MailContent {
 pub struct Mail {
     /// To whom.
     pub professional: ProfessionalId,
-    /// About which invitation.
-    pub invitation: InvitationId,
-    /// About which generation.
+    /// About which invitation; none for a notice.
+    pub invitation: Option<InvitationId>,
+    /// About which generation; 0 for a notice.
     pub generation: u32,
     /// What it carries.
     pub content: MailContent,
@@ -104,16 +110,19 @@ pub(crate) fn evolve(mails: &mut HashMap<MailId, Mail>, recorded: &Recorded) {
     };
     match &recorded.event {
         Event::InvitationIssued(e) => {
-            mails.insert(e.mail, waiting(e.professional, e.invitation, e.generation, MailContent::Link));
+            mails.insert(e.mail, waiting(e.professional, Some(e.invitation), e.generation, MailContent::Link));
         }
         Event::LatestLinkRequested(e) => {
             mails
                 .entry(e.mail)
-                .or_insert_with(|| waiting(e.professional, e.invitation, e.generation, MailContent::Link));
+                .or_insert_with(|| waiting(e.professional, Some(e.invitation), e.generation, MailContent::Link));
         }
         Event::MailboxCodeIssued(e) => {
             let content = MailContent::Code { expires_at: e.expires_at };
-            mails.insert(e.mail, waiting(e.professional, e.invitation, e.generation, content));
+            mails.insert(e.mail, waiting(e.professional, Some(e.invitation), e.generation, content));
+        }
+        Event::NoticeIssued(e) => {
+            mails.insert(e.mail, waiting(e.professional, None, 0, MailContent::Notice { to: e.to }));
         }
         Event::MailAttempted(e) => {
             if let Some(mail) = mails.get_mut(&e.mail) {
@@ -161,6 +170,8 @@ pub(crate) fn attempt(account: &Account, id: AccountId, mail: MailId, now: Times
     }
     if let Some(reason) = unwanted(account, found, now) {
         events.push(at.cancelled(reason));
+    } else if found.content == MailContent::Link && !account.may_invite(now) {
+        return Err(Refusal::InvitationFrozen); // R20: it waits for the plan
     } else if unknown > UNKNOWN_RETRIES_MAX {
         events.push(at.parked(ParkReason::UnknownTooOften));
     } else {
@@ -215,9 +226,48 @@ fn back_off(attempt: u32, jitter_permille: u32) -> Millis {
     Millis(wait * (800 + i64::from(jitter_permille.min(999)) * 2 / 5) / 1000)
 }
 
+/// A mail that had been taken over came back: recorded once for each mail (rules.md, bounces).
+pub(crate) fn bounce(
+    account: &Account,
+    id: AccountId,
+    professional: ProfessionalId,
+    mail: MailId,
+    status: Option<&str>,
+    reply: &str,
+) -> Result<Vec<Event>, Refusal> {
+    let sent = account.sent.get(&mail).filter(|sent| sent.professional == professional);
+    let sent = sent.ok_or(Refusal::UnknownMail)?;
+    if sent.has_bounced {
+        return Ok(vec![]);
+    }
+    let (status, reply) = (status.map(Into::into), Some(reply.into()));
+    Ok(vec![
+        MailBounced { account: id, professional, invitation: sent.invitation, mail, attempt: 0, status, reply }.into(),
+    ])
+}
+
+/// Cancels every mail to a person that waits, in order of their ids.
+pub(crate) fn cancel_all(scene: &Scene<'_>, of: ProfessionalId, reason: CancelReason) -> Vec<Event> {
+    let mut waiting: Vec<_> = scene.account.mails.iter().filter(|(_, mail)| mail.professional == of).collect();
+    waiting.sort_unstable_by_key(|(id, _)| **id);
+    waiting
+        .into_iter()
+        .map(|(mail, found)| EventOf { account: scene.id, mail: *mail, found }.cancelled(reason))
+        .collect()
+}
+
 /// Why the mail need not be sent any more, if so.
 fn unwanted(account: &Account, mail: &Mail, now: Timestamp) -> Option<CancelReason> {
-    let Some(invitation) = account.invitations.get(&mail.invitation) else { return Some(CancelReason::Revoked) };
+    let is_living = account.professionals.contains_key(&mail.professional);
+    let Some(id) = mail.invitation else {
+        // That the address or the identity changed is told even to somebody who is deleted meanwhile.
+        let is_moot = !is_living && matches!(mail.content, MailContent::Notice { to: NoticeTo::Registered });
+        return is_moot.then_some(CancelReason::Deleted);
+    };
+    if !is_living {
+        return Some(CancelReason::Deleted);
+    }
+    let Some(invitation) = account.invitations.get(&id) else { return Some(CancelReason::Revoked) };
     if invitation.generation != mail.generation {
         return Some(CancelReason::Superseded);
     }

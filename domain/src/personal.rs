@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::address::EmailAddress;
 use crate::ids::{IdentityId, ProfessionalId};
-use crate::name::PersonName;
+use crate::name::{PersonName, Reason};
 
 /// Whose key seals a personal part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +46,15 @@ pub struct IdentityDetails {
     pub address: Option<EmailAddress>,
 }
 
+/// Why a new administrator is appointed (R21). Such texts speak of people, so they are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// What happened, such as that the administrator has left.
+    pub reason: Reason,
+    /// What shows it, such as the number of a letter.
+    pub evidence: Reason,
+}
+
 /// The personal part of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Personal {
@@ -55,6 +64,10 @@ pub enum Personal {
     Identity(IdentityDetails),
     /// What a mail server answered; it may repeat the address.
     Reply(String),
+    /// An address that was registered before.
+    Address(EmailAddress),
+    /// The grounds of an appointment.
+    Grounds(Grounds),
 }
 
 /// The personal part of a stored event cannot be read.
@@ -68,6 +81,8 @@ enum Stored<'a> {
     Professional { name: std::borrow::Cow<'a, str>, address: std::borrow::Cow<'a, str> },
     Identity { name: Option<std::borrow::Cow<'a, str>>, address: Option<std::borrow::Cow<'a, str>> },
     Reply(std::borrow::Cow<'a, str>),
+    Address(std::borrow::Cow<'a, str>),
+    Grounds { reason: std::borrow::Cow<'a, str>, evidence: std::borrow::Cow<'a, str> },
 }
 
 impl Personal {
@@ -82,6 +97,10 @@ impl Personal {
                 address: details.address.as_ref().map(|address| address.as_str().into()),
             },
             Self::Reply(text) => Stored::Reply(text.as_str().into()),
+            Self::Address(address) => Stored::Address(address.as_str().into()),
+            Self::Grounds(grounds) => {
+                Stored::Grounds { reason: grounds.reason.as_str().into(), evidence: grounds.evidence.as_str().into() }
+            }
         };
         serde_json::to_vec(&stored).expect("invariant: a struct of texts is JSON")
     }
@@ -103,6 +122,11 @@ impl Personal {
                 address: a.as_deref().map(address).transpose()?,
             }),
             Stored::Reply(text) => Self::Reply(text.into_owned()),
+            Stored::Address(a) => Self::Address(address(&a)?),
+            Stored::Grounds { reason, evidence } => {
+                let read = |text: &str| Reason::parse(text).map_err(|_| UnreadablePersonal);
+                Self::Grounds(Grounds { reason: read(&reason)?, evidence: read(&evidence)? })
+            }
         })
     }
 }
@@ -119,6 +143,11 @@ mod tests {
             Personal::Professional(ProfessionalDetails { name: name.clone(), address: address.clone() }),
             Personal::Identity(IdentityDetails { name: Some(name), address: None }),
             Personal::Reply("550 5.1.1 no such user".into()),
+            Personal::Address(EmailAddress::parse("robin@harbour.example").unwrap()),
+            Personal::Grounds(Grounds {
+                reason: Reason::parse("Robin Rivers has left the company").unwrap(),
+                evidence: Reason::parse("letter 1234 of the chamber of commerce").unwrap(),
+            }),
         ] {
             assert_eq!(Personal::from_bytes(&personal.to_bytes()), Ok(personal));
         }

@@ -31,6 +31,8 @@ pub enum RefusalKind {
     Invalid,
     /// A budget is used up.
     TooMany,
+    /// What it is about has changed since the caller read it.
+    Changed,
 }
 
 macro_rules! refusals {
@@ -81,6 +83,47 @@ refusals!(
     NotAdministrator = "not_administrator", Forbidden, "Only an administrator of the account may do this.";
     /// The caller said it acts as a profile that is not its own.
     NotYourProfile = "not_your_profile", Forbidden, "This identity is not associated with that profile.";
+    /// The account was closed.
+    AccountClosed = "account_closed", Conflict, "The account is closed.";
+    /// What the command is about has changed since the caller read it.
+    ChangedSinceRead = "changed_since_read", Changed,
+        "It has changed since you read it. Read it again and decide anew.";
+    /// No such access request, or it was answered.
+    UnknownAccessRequest = "unknown_access_request", Unknown, "There is no such open access request.";
+    /// What was personal about the asking person was erased.
+    AccessRequestErased = "access_request_erased", Gone, "The details of this access request were erased.";
+    /// No such appointment.
+    UnknownAppointment = "unknown_appointment", Unknown, "There is no such appointment.";
+    /// The appointment was carried out, rejected or withdrawn.
+    AppointmentEnded = "appointment_ended", Conflict, "This appointment has ended.";
+    /// Its window has not ended, or somebody objected.
+    AppointmentNotDue = "appointment_not_due", Conflict, "This appointment is not due.";
+    /// An appointment of the same person waits already.
+    AppointmentWaits = "appointment_waits", Conflict, "This person's appointment waits already.";
+    /// Who shall be appointed is an administrator already.
+    AlreadyAdministrator = "already_administrator", Conflict, "This person is an administrator already.";
+    /// Who shall be replaced is no administrator.
+    ReplacedIsNoAdministrator = "replaced_is_no_administrator", Conflict,
+        "The person to be replaced is no administrator.";
+    /// Administrators give the role themselves.
+    GiveTheRole = "give_the_role", Conflict,
+        "An administrator of the account gives the role directly; appointments are for partners and support.";
+    /// Only customer accounts have partners, and only partner accounts serve.
+    NotAPartner = "not_a_partner", Conflict, "Only an open partner account can serve a customer account.";
+    /// Handing over to oneself.
+    HandOverToOneself = "hand_over_to_oneself", Invalid, "Name another professional to hand over to.";
+    /// The professional was deleted.
+    ProfessionalDeleted = "professional_deleted", Gone, "This person was deleted from the account.";
+    /// The profile has an identity, so there is nothing to invite to.
+    AlreadyAssociated = "already_associated", Conflict, "This profile is associated with an identity already.";
+    /// R14: the link is bound to the identity that asked for it.
+    LinkOfAnotherIdentity = "link_of_another_identity", Forbidden,
+        "Only the identity that asked for this link can use it.";
+    /// Too many invitations in a day.
+    SendsUsedUp = "sends_used_up", TooMany,
+        "This person was sent many invitations within a day. Try again tomorrow, or ask support.";
+    /// No such mail was taken over for this person.
+    UnknownMail = "unknown_mail", Unknown, "No such mail was sent.";
     /// R6: an administrator who has had an identity is out of the reach of partners and support.
     AdministratorOutOfReach = "administrator_out_of_reach", Forbidden,
         "This person is an administrator with an identity of their own; only an administrator of the account may do this.";
@@ -149,10 +192,26 @@ impl Refusal {
     pub fn mandatory_role_unheld(role: Role) -> Self {
         Self::blocked(Blocker {
             code: "mandatory_role_unheld",
-            message: format!("The role {role} always has exactly one holder."),
+            message: format!("The role {role} always has exactly one holder; give it to somebody else."),
             professional: None,
             command: Some(format!("PUT roles/{role}/{{another professional}}")),
         })
+    }
+
+    /// R6, R21: partners and support make no administrator past one who has had an identity.
+    pub fn appointment_needed(professional: ProfessionalId) -> Self {
+        Self::blocked(Blocker {
+            code: "appointment_needed",
+            message: "The account has an administrator with an identity; a partner or support appoints another.".into(),
+            professional: Some(professional),
+            command: Some("POST administrator-appointments".into()),
+        })
+    }
+
+    /// R4, R5: everything that keeps a professional from being deleted; at least one blocker.
+    pub fn deletion_blocked(blockers: Vec<Blocker>) -> Self {
+        let sentence = "Somebody else must take this person's place first.".into();
+        Self::Blocked { code: "deletion_blocked", sentence, blockers }
     }
 
     /// The address is registered for another professional of the same account.

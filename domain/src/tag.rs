@@ -100,11 +100,15 @@ pub enum Class {
     Visit = 2,
     /// Mailbox codes.
     Code = 3,
+    /// Sign-ins of administrators.
+    SignIn = 4,
+    /// Reads of histories.
+    Audit = 5,
 }
 
 impl Class {
     /// Every class, in the order of its number.
-    pub const ALL: [Self; 4] = [Self::Decision, Self::Mail, Self::Visit, Self::Code];
+    pub const ALL: [Self; 6] = [Self::Decision, Self::Mail, Self::Visit, Self::Code, Self::SignIn, Self::Audit];
 }
 
 /// How many low bits of a [`TagKey`] hold the class.

@@ -88,6 +88,21 @@ words!(
     }
 );
 words!(
+    /// With what right somebody acts on an account's people (R6).
+    Authority {
+        /// The vendor's support, systems, operators or command line.
+        Staff = "staff",
+        /// An administrator of the account.
+        Administrator = "administrator",
+        /// An administrator of a partner that serves the account.
+        Partner = "partner",
+        /// The person itself.
+        Oneself = "oneself",
+        /// An identity on the association page (R13).
+        Association = "association",
+    }
+);
+words!(
     /// What an API key or a staff identity may do.
     Scope {
         /// Opens accounts, sets service plans, adds people: the vendor's own systems.

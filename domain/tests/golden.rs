@@ -77,7 +77,7 @@ fn the_newest_golden_file_is_what_this_version_writes() {
 #[test]
 fn golden_personal_parts_decode_for_ever() {
     let files = golden("golden/personal");
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["identity", "professional", "reply"]);
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["address", "grounds", "identity", "professional", "reply"]);
     for (name, versions) in files {
         let newest = *versions.last_key_value().unwrap().0;
         for (version, path) in versions {
@@ -88,6 +88,8 @@ fn golden_personal_parts_decode_for_ever() {
                     Personal::Professional(_) => "professional",
                     Personal::Identity(_) => "identity",
                     Personal::Reply(_) => "reply",
+                    Personal::Address(_) => "address",
+                    Personal::Grounds(_) => "grounds",
                 };
                 assert_eq!(kind, name);
                 let written: Value = serde_json::from_slice(&personal.to_bytes()).unwrap();

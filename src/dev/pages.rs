@@ -156,7 +156,7 @@ async fn send_again(development: Development, api: Api, form: OnlyToken) -> Resu
 async fn send_once(development: &Development, api: &Api) -> Result<u32, PageProblem> {
     let samples::Samples { account, invitee, administrator } = development.samples;
     let command = Command::SendInvitation { account, professional: invitee, new: new_link(api.link_keys.newest()) };
-    let request = Request { id: random::uuid(), key: None, body: None };
+    let request = Request { id: random::uuid(), key: None, body: None, if_match: None };
     let (executed, _) = api.execute(command, Caller::new(Actor::Identity(administrator)), request).await?;
     let issued = executed.events.iter().find_map(|recorded| match &recorded.event {
         Event::InvitationIssued(e) => Some((e.generation, e.mail)),

@@ -140,5 +140,8 @@ fn staff() -> Caller {
 }
 
 async fn run(store: &Store, command: Command, caller: Caller) -> Result<(), ExecuteError> {
-    store.execute(command, caller, Request { id: random::uuid(), key: None, body: None }).await.map(drop)
+    store
+        .execute(command, caller, Request { id: random::uuid(), key: None, body: None, if_match: None })
+        .await
+        .map(drop)
 }

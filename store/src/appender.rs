@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use domain::caller::{Caller, Context, Request};
-use domain::command::Command;
+use domain::command::{Command, Read};
 use domain::decide::{Known, Past, decide};
 use domain::event::{Event, Position, Recorded};
 use domain::ids::EventId;
@@ -54,6 +54,13 @@ pub(crate) struct Queued {
     /// The same key, wrapped for storage, of a person who is new.
     pub fresh_key: Option<(Uuid, String)>,
     pub answer: oneshot::Sender<Result<Executed, ExecuteError>>,
+}
+
+impl Queued {
+    /// What the decision reads.
+    fn boundary(&self) -> Vec<Read> {
+        self.command.boundary(&self.caller)
+    }
 }
 
 /// A command of the batch at hand, decided.
@@ -136,7 +143,7 @@ impl Appender {
                     memory.insert(subject, loaded);
                 }
             }
-            let boundary = queued.command.boundary();
+            let boundary = queued.boundary();
             if boundary.iter().any(|read| memory.get(&read.subject).is_none()) {
                 undecided.push(queued);
                 continue;
@@ -155,7 +162,7 @@ impl Appender {
 
     /// Decides one command on the states in memory.
     fn decide_one(&self, memory: &Memory, queued: &Queued) -> Result<Vec<Recorded>, Refusal> {
-        let boundary = queued.command.boundary();
+        let boundary = queued.boundary();
         let states = boundary.iter().map(|read| {
             let remembered = memory.peek(&read.subject).expect("invariant: the caller saw to it");
             (&read.subject, &remembered.known)
@@ -219,7 +226,7 @@ impl Appender {
                 fallen.push(queued);
                 continue;
             }
-            for read in queued.command.boundary() {
+            for read in queued.boundary() {
                 if let Some(remembered) = memory.get(&read.subject) {
                     read.classes.iter().for_each(|class| remembered.confirm(*class, head, epoch));
                 }
@@ -289,7 +296,7 @@ impl Appender {
         let mut loaded: HashMap<Subject, Known> = HashMap::new();
         let mut done: HashMap<RequestKey, Vec<Recorded>> = HashMap::new();
         for queued in remaining.iter() {
-            for read in queued.command.boundary() {
+            for read in queued.boundary() {
                 if let Entry::Vacant(missing) = loaded.entry(read.subject.clone()) {
                     let events = self.load_locked(&read.subject).await?;
                     let mut known = Known::nothing(&read.subject);
@@ -412,7 +419,7 @@ fn take_effect(
 /// What the database has to check for a command that is decided on the states in memory.
 fn checks(memory: &Memory, queued: &Queued) -> Vec<Check> {
     let mut checks = Vec::new();
-    for read in queued.command.boundary() {
+    for read in queued.boundary() {
         let Some(remembered) = memory.peek(&read.subject) else { continue };
         for class in read.classes {
             let always = !remembered.is_current(*class, memory.epoch);

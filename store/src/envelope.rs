@@ -170,7 +170,7 @@ mod tests {
             id: EventId(Uuid::from_u128(1)),
             recorded_at: Timestamp(5),
             actor: Actor::Cli("root".into()),
-            request: Request { id: Uuid::from_u128(2), key: None, body: None },
+            request: Request { id: Uuid::from_u128(2), key: None, body: None, if_match: None },
             event: ProfessionalAdded {
                 account: AccountId(Uuid::from_u128(3)),
                 professional: ProfessionalId(Uuid::from_u128(4)),

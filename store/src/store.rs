@@ -210,8 +210,8 @@ impl Store {
             tracing::error!(error = &error as &dyn std::error::Error, command = name, "the log could not be read");
             ExecuteError::Unavailable
         };
-        let turns = self.turns.take(&self.missing(&command)).await;
-        let loaded = self.load_boundary(&command).await.map_err(unavailable)?;
+        let turns = self.turns.take(&self.missing(&command, &caller)).await;
+        let loaded = self.load_boundary(&command, &caller).await.map_err(unavailable)?;
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
         let (answer, answered) = oneshot::channel();
         let queued = Queued { command, caller, request, purpose, loaded, person_key, fresh_key, answer };
@@ -224,18 +224,18 @@ impl Store {
     }
 
     /// The subjects of a command's boundary that have to be loaded.
-    fn missing(&self, command: &Command) -> Vec<Subject> {
+    fn missing(&self, command: &Command, caller: &Caller) -> Vec<Subject> {
         let fresh = command.fresh_subject();
         let memory = self.memory.lock().expect("invariant: nobody panics while holding it");
-        let read = command.boundary().into_iter().map(|read| read.subject);
+        let read = command.boundary(caller).into_iter().map(|read| read.subject);
         read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject)).collect()
     }
 
     /// Loads the subjects of a command's boundary that are not in memory.
-    async fn load_boundary(&self, command: &Command) -> Result<Vec<(Subject, Remembered)>, ReadError> {
+    async fn load_boundary(&self, command: &Command, caller: &Caller) -> Result<Vec<(Subject, Remembered)>, ReadError> {
         let nothing = |subject: Subject| (subject.clone(), Remembered::loaded(Known::nothing(&subject), 0));
         let mut loaded: Vec<_> = command.fresh_subject().map(nothing).into_iter().collect();
-        for subject in self.missing(command) {
+        for subject in self.missing(command, caller) {
             let head = select_head(&self.pool).await?;
             let events = self.events_about(&subject).await?;
             let seen = events.last().map_or(head, |event| head.max(event.position));

@@ -189,7 +189,7 @@ impl Outside {
 
 /// A request without a key.
 pub fn request() -> Request {
-    Request { id: store::random::uuid(), key: None, body: None }
+    Request { id: store::random::uuid(), key: None, body: None, if_match: None }
 }
 
 /// Executes a command in a request of its own.

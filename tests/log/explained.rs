@@ -151,7 +151,7 @@ async fn call(store: Store, caller: Caller, command: Command, is_question: bool,
 
 /// What the domain decides on the log up to a position.
 fn decided(log: &[Recorded], until: Position, call: &Call) -> Result<Vec<Event>, Refusal> {
-    let boundary = call.command.boundary();
+    let boundary = call.command.boundary(&call.caller);
     let known: Vec<(Subject, Known)> = boundary
         .iter()
         .map(|read| {

@@ -95,6 +95,7 @@ on_both! {
                 id: key,
                 key: Some(domain::tag::RequestKey(key)),
                 body: Some(1),
+                if_match: None,
             };
             if round % 2 == 0 {
                 // What the writer remembers is out of date, so that it writes when it decides again.

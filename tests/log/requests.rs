@@ -11,7 +11,7 @@ use super::commands::*;
 const BODY: u64 = u64::MAX - 1;
 
 fn keyed(key: RequestKey, body: u64) -> Request {
-    Request { id: store::random::uuid(), key: Some(key), body: Some(body) }
+    Request { id: store::random::uuid(), key: Some(key), body: Some(body), if_match: None }
 }
 
 fn fresh_key() -> RequestKey {

@@ -260,5 +260,5 @@ fn caller() -> Caller {
 }
 
 fn request() -> Request {
-    Request { id: random::uuid(), key: None, body: None }
+    Request { id: random::uuid(), key: None, body: None, if_match: None }
 }

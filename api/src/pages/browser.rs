@@ -116,7 +116,7 @@ impl FromRequestParts<Api> for Browser {
             sign_in: Cookie::SignIn.read(api, &parts.headers),
             session_secret,
             session,
-            request: domain::caller::Request { id, key: None, body: None },
+            request: domain::caller::Request { id, key: None, body: None, if_match: None },
         })
     }
 }

@@ -16,7 +16,7 @@ use domain::personal::{IdentityDetails, ProfessionalDetails};
 use domain::refusal::Refusal;
 use domain::tag::Subject;
 use domain::time::{Millis, Timestamp};
-use domain::words::{AccountKind, IdentityKind, Language, Role, Scope};
+use domain::words::{AccountKind, Authority, IdentityKind, Language, Role, Scope};
 use uuid::Uuid;
 
 /// A customer account.
@@ -225,6 +225,9 @@ pub fn issued(link: Link, professional: ProfessionalId, expires_at: Timestamp) -
         link_key: "2026-11".into(),
         may_replace: true,
         mail: link_mail(link),
+        by: Some(Authority::Staff),
+        partner: None,
+        bound_to: None,
     }
 }
 
@@ -331,13 +334,14 @@ impl Given {
 
     /// Decides a command on the past of its boundary and appends the events.
     pub fn execute(&mut self, caller: &Caller, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let boundary = command.boundary();
+        let boundary = command.boundary(caller);
         for read in &boundary {
             self.known.entry(read.subject.clone()).or_insert_with(|| Known::nothing(&read.subject));
         }
         let past: Past<'_> = boundary.iter().map(|read| (&read.subject, &self.known[&read.subject])).collect();
         let now = self.clock.max(past.newest_at());
-        let request = Request { id: Uuid::from_u128(0xee), key: None, body: None };
+        let request =
+            Request { id: Uuid::from_u128(0xee00 + self.log.len() as u128), key: None, body: None, if_match: None };
         let events = decide(&past, command, &Context { now, caller: caller.clone(), request: request.clone() })?;
         for event in &events {
             for read in boundary.iter().filter(|read| event.subjects().contains(&read.subject)) {

@@ -36,7 +36,7 @@ macro_rules! of_attempt {
         Event::from($name {
             account: HARBOUR,
             professional: ROBIN,
-            invitation: FIRST,
+            invitation: Some(FIRST),
             mail: mail(),
             attempt: $attempt,
             $($field: $value),*

@@ -48,7 +48,7 @@ fn decided_on(standing: Standing) -> Result<Vec<Event>, Refusal> {
     let account = Account { standing, ..Given::robin().state(HARBOUR) };
     let known = Known { state: State::Account(Box::new(account)), newest_at: start() };
     let past: Past<'_> = [(&of_harbour, &known)].into_iter().collect();
-    let request = Request { id: Uuid::nil(), key: None, body: None };
+    let request = Request { id: Uuid::nil(), key: None, body: None, if_match: None };
     decide(&past, &set_plan(HARBOUR, None), &Context { now: start(), caller: back_office(), request })
 }
 

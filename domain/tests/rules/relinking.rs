@@ -1,7 +1,7 @@
 //! R11: replacing the identity of a professional.
 
-use domain::event::{Event, IdentityAssociated, InvitationIssued};
-use domain::ids::InvitationId;
+use domain::event::{Event, IdentityAssociated, InvitationIssued, Notice, NoticeIssued, NoticeTo};
+use domain::ids::{InvitationId, MailId};
 use domain::refusal::Refusal;
 use domain::time::Millis;
 use domain::words::Scope;
@@ -27,13 +27,24 @@ fn r11_accepting_with_another_identity_replaces_the_one_before() {
     assert_eq!(given.state(HARBOUR).by_identity.get(&SAMS), Some(&SAM));
     let given = given
         .when(&person(STRANGERS), accept(link(THIRD, 1), STRANGERS))
-        .then([IdentityAssociated { from: Some(SAMS), ..associated(link(THIRD, 1), SAM, STRANGERS) }]);
+        .then(replaced(IdentityAssociated { from: Some(SAMS), ..associated(link(THIRD, 1), SAM, STRANGERS) }));
     let state = given.state(HARBOUR);
     assert_eq!(state.by_identity.get(&STRANGERS), Some(&SAM));
     assert_eq!(state.by_identity.get(&SAMS), None);
     assert_eq!(state.professional(SAM).unwrap().identity, Some(STRANGERS));
-    let tags = given.log.last().unwrap().event.subjects();
+    let tags = given.log[given.log.len() - 4].event.subjects();
     assert_eq!(tags.len(), 3, "the account and both identities");
+}
+
+/// The association, and the notices to the registered address and to those of both identities.
+fn replaced(associated: IdentityAssociated) -> Vec<Event> {
+    let (account, professional, from) = (associated.account, associated.professional, associated.from.unwrap());
+    let places = [NoticeTo::Registered, NoticeTo::Identity(from), NoticeTo::Identity(associated.to)];
+    let notices = places.into_iter().enumerate().map(|(place, to)| {
+        let (notice, mail) = (Notice::IdentityReplaced, MailId::of_notice(associated.invitation.0, place));
+        NoticeIssued { account, professional, notice, to, appointment: None, mail, address: None }.into()
+    });
+    std::iter::once(associated.clone().into()).chain(notices).collect()
 }
 
 #[test]
@@ -92,7 +103,12 @@ fn r11_an_invitation_without_the_right_does_not_replace() {
     }
     // The administrator's re-send has the right.
     let given = given.and(&person(ROBINS), send(SAM, THIRD));
-    given.when(&person(STRANGERS), accept(link(THIRD, 2), STRANGERS)).then_types(["IdentityAssociated"]);
+    given.when(&person(STRANGERS), accept(link(THIRD, 2), STRANGERS)).then_types([
+        "IdentityAssociated",
+        "NoticeIssued",
+        "NoticeIssued",
+        "NoticeIssued",
+    ]);
 }
 
 #[test]
@@ -121,5 +137,10 @@ fn r11_the_next_link_after_expiry_has_the_right_of_the_one_before_and_no_more() 
 fn r11_accepting_with_the_identity_that_is_there_already_leaves_the_invitation_open() {
     let given = Given::robin_and_sam_linked().and(&person(ROBINS), send(SAM, THIRD));
     let given = given.when(&person(SAMS), accept(link(THIRD, 1), SAMS)).then_nothing();
-    given.when(&person(STRANGERS), accept(link(THIRD, 1), STRANGERS)).then_types(["IdentityAssociated"]);
+    given.when(&person(STRANGERS), accept(link(THIRD, 1), STRANGERS)).then_types([
+        "IdentityAssociated",
+        "NoticeIssued",
+        "NoticeIssued",
+        "NoticeIssued",
+    ]);
 }

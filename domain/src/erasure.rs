@@ -1,0 +1,55 @@
+//! The decision to erase a person (R27). The keys are destroyed in the append of these events.
+
+use crate::authority::Scene;
+use crate::decide::Identity;
+use crate::event::{CancelReason, Event, IdentityErased, ProfessionalErased};
+use crate::ids::{IdentityId, ProfessionalId};
+use crate::refusal::Refusal;
+use crate::words::Scope;
+use crate::{mail, people};
+
+/// Erases a professional, who is deleted first if need be, and those identities that no other profile has.
+pub(crate) fn erase(
+    scene: &Scene<'_>,
+    id: ProfessionalId,
+    identities: &[(IdentityId, &Identity)],
+) -> Result<Vec<Event>, Refusal> {
+    match scene.need_staff(&[Scope::Support]) {
+        Err(Refusal::AccountClosed) => {} // R7: erasure is still possible
+        other => other?,
+    }
+    let account = scene.account;
+    let mut events = Vec::new();
+    let own = match (account.professionals.get(&id), account.departed.get(&id)) {
+        (Some(living), _) => {
+            if account.is_open() {
+                people::check_deletable(account, id)?;
+            }
+            events.extend(people::departure(scene, id));
+            &living.identities
+        }
+        (None, Some(departed)) if departed.is_erased => return Ok(vec![]),
+        (None, Some(departed)) => &departed.identities,
+        (None, None) => return Err(Refusal::UnknownProfessional),
+    };
+    events.extend(mail::cancel_all(scene, id, CancelReason::Erased));
+    let mut invitations: Vec<_> =
+        account.invitations.iter().filter(|(_, it)| it.professional == id).map(|(invitation, _)| *invitation).collect();
+    let mut appointments: Vec<_> = account
+        .appointments
+        .iter()
+        .filter(|(_, it)| it.professional == id)
+        .map(|(appointment, _)| *appointment)
+        .collect();
+    invitations.sort_unstable();
+    appointments.sort_unstable();
+    events.push(ProfessionalErased { account: scene.id, professional: id, invitations, appointments }.into());
+    for (identity, state) in identities {
+        let others = state.profiles.iter().any(|(_, professional)| *professional != id);
+        if own.contains(identity) && state.is_registered && !state.is_erased && !others {
+            let access_requests = state.access_requests.iter().copied().collect();
+            events.push(IdentityErased { identity: *identity, access_requests }.into());
+        }
+    }
+    Ok(events)
+}
