@@ -4,6 +4,7 @@
 //! Without a database the service is the embedded default, for one person on one machine: everything else has a value
 //! then. With one it is the production service, and everything that matters must be said. Every mistake is told at once.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::address::EmailAddress;
 use domain::portal::{Portal, Portals};
-use domain::words::IdentityKind;
+use domain::words::{IdentityKind, Scope};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use store::Location;
@@ -170,6 +171,9 @@ struct RawIssuer {
     #[serde(default)]
     trusted_for: RawTrust,
     create_account_url: Option<String>,
+    staff_claim: Option<String>,
+    #[serde(default)]
+    staff_roles: BTreeMap<String, Scope>,
     enabled: Option<bool>,
 }
 
@@ -455,6 +459,8 @@ fn issuers(raw: &[RawIssuer], mistakes: &mut Mistakes) -> Option<Vec<IssuerConfi
         issuer.algorithms = raw.algorithms.clone().unwrap_or(issuer.algorithms);
         issuer.bearer_audiences = raw.bearer_audiences.clone();
         issuer.create_account_url = raw.create_account_url.clone();
+        issuer.staff_claim = raw.staff_claim.clone().unwrap_or(issuer.staff_claim);
+        issuer.staff_roles = raw.staff_roles.clone();
         issuer.enabled = raw.enabled.unwrap_or(true);
         issuer.trusted_for = match &raw.trusted_for {
             RawTrust::Domains(domains) if domains.is_empty() => TrustedFor::None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::oidc::Providers;
-use api::state::{Api, Parts, Settings};
+use api::state::{Api, Parts, Settings, SignIns};
 use axum::Router;
 use projections::{Projector, Views};
 use store::Store;
@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
+use workers::appointments::AppointmentWorker;
+use workers::associations::AssociationWorker;
 use workers::dispatch::MailWorker;
 use workers::eml::Eml;
 use workers::mailer::Mailer;
@@ -49,6 +51,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let mut tasks = Vec::new();
     let (api, extra) = http_side(&config, address, &store, &views, &keys).await?;
     tasks.push(tokio::spawn(mail_worker(&config, &api, keys)?.run(stopped.clone())));
+    tasks.push(tokio::spawn(association_worker(&api).run(stopped.clone())));
+    let appointments = AppointmentWorker { store: store.clone(), views: views.clone() };
+    tasks.push(tokio::spawn(appointments.run(stopped.clone())));
     tasks.push(tokio::spawn(sweep(store.clone(), stopped.clone())));
     drop((store, views));
     announce(&config, address);
@@ -89,6 +94,7 @@ async fn http_side(
         link_keys: LinkKeys::new(keys.links.clone()),
         look_up_key: keys.look_up.clone(),
         settings,
+        sign_ins: SignIns::default(),
     });
     Ok((api, development.map_or_else(Router::new, Development::router)))
 }
@@ -106,6 +112,11 @@ fn mail_worker(config: &Config, api: &Api, keys: Keys) -> Result<MailWorker, Fai
         base_url: api.settings.base_url.as_str().trim_end_matches('/').into(),
         portals: config.portals.clone(),
     })
+}
+
+fn association_worker(api: &Api) -> AssociationWorker {
+    let (store, views, link_keys) = (api.store.clone(), api.views.clone(), api.link_keys.clone());
+    AssociationWorker { store, views, link_keys }
 }
 
 /// Where the embedded default puts its mails.
@@ -128,8 +139,12 @@ fn announce(config: &Config, address: SocketAddr) {
 
 async fn sweep(store: Store, mut stopped: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = store.sweep_working_state().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "ended sessions could not be deleted");
+        let swept = async {
+            store.sweep_working_state().await?;
+            store.sweep_associations().await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "ended working state could not be deleted");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -20,6 +20,7 @@ use store::random;
 use store::working::api_keys;
 use uuid::Uuid;
 
+use crate::oidc::BearerIdentity;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -39,17 +40,30 @@ pub struct Authenticated {
     pub reader: Reader,
     /// The request, without an idempotency key.
     pub request: Request,
+    /// Whom the bearer token names; none for keys.
+    bearer: Option<BearerIdentity>,
 }
 
 impl Authenticated {
-    /// Checks that the caller is a person or has one of these scopes; people see what their profiles allow.
+    /// Registers the person's identity, if it has not signed in before: what it will say is sealed under its key.
+    ///
+    /// # Errors
+    /// The log or the views cannot be reached.
+    pub async fn register(&self, api: &Api) -> Result<(), Problem> {
+        let Some(bearer) = &self.bearer else { return Ok(()) };
+        let (key, details) = (&bearer.issuer_key, Details::default());
+        known_identity(api, key, bearer.kind, &bearer.issuer, &bearer.subject, details, &self.request).await?;
+        Ok(())
+    }
+
+    /// For whom a query reads: everything for whoever has one of these scopes, else what the person's profiles allow.
     ///
     /// # Errors
     /// The caller is a key without any of the scopes.
     pub fn person_or(&self, scopes: &[Scope]) -> Result<Reader, Problem> {
         match self.reader {
-            Reader::Identity(_) => Ok(self.reader),
-            Reader::Staff => self.staff(scopes).map(|()| Reader::Staff),
+            Reader::Identity(_) | Reader::Profile(..) if !self.caller.has_any(scopes) => Ok(self.reader),
+            _ => self.staff(scopes).map(|()| Reader::Staff),
         }
     }
 
@@ -86,10 +100,10 @@ impl FromRequestParts<Api> for Authenticated {
                     Problem::unauthenticated("api_key_unknown", "The API key is unknown or was revoked.")
                 })?;
             let caller = Caller::with_scopes(Actor::Key(key.id), key.scopes);
-            return Ok(Self { caller, reader: Reader::Staff, request });
+            return Ok(Self { caller, reader: Reader::Staff, request, bearer: None });
         }
         let bearer = api.providers.bearer(token).await?;
-        let details = Details { name: bearer.name, email: bearer.email };
+        let details = Details { name: bearer.name.clone(), email: bearer.email.clone() };
         // Most access tokens tell neither name nor address: then the first sign-in, which does, registers the identity.
         let identity = if details.name.is_none() && details.email.is_none() {
             api.store.identity(&api.look_up_key, &bearer.issuer, &bearer.subject).await?
@@ -97,9 +111,15 @@ impl FromRequestParts<Api> for Authenticated {
             known_identity(api, &bearer.issuer_key, bearer.kind, &bearer.issuer, &bearer.subject, details, &request)
                 .await?
         };
-        let mut caller = Caller::new(Actor::Identity(identity));
+        let mut caller = Caller::with_scopes(Actor::Identity(identity), bearer.scopes.clone());
+        caller.signed_in_at = bearer.signed_in_at;
         caller.acting_as = acting_as(&parts.headers, api, identity).await?;
-        Ok(Self { caller, reader: Reader::Identity(identity), request })
+        let reader = match caller.acting_as {
+            Some(profile) => Reader::Profile(identity, profile),
+            None => Reader::Identity(identity),
+        };
+        api.note_sign_in(identity, &request);
+        Ok(Self { caller, reader, request, bearer: Some(bearer) })
     }
 }
 

@@ -21,6 +21,9 @@ const OWN: &[(&str, &str)] = &[
     ("cursor_invalid", "The cursor is not one that a list gave."),
     ("idempotency_key_invalid", "An Idempotency-Key has 1 to 255 visible ASCII characters."),
     ("lifetime_out_of_bounds", "A link works for 1 to 720 hours."),
+    ("too_many_invitations", "At most 199 invitations are sent again at once."),
+    ("retry_without_choice", "Name the invitations to send again, or the state of their mail."),
+    ("bounce_status_invalid", "An enhanced status code has the form 5.1.1 (RFC 3463)."),
     ("time_invalid", "A time is not in the form of RFC 3339."),
     // Addresses
     ("address_at_sign", "An address has exactly one @."),

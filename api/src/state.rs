@@ -1,18 +1,26 @@
 //! What every handler has at hand.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use domain::caller::{Caller, Request};
+use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
 use domain::event::Event;
+use domain::ids::IdentityId;
 use domain::portal::Portals;
-use projections::Views;
+use domain::time::{Millis, Timestamp};
+use projections::{Reader, Views};
 use store::token::LinkKeys;
 use store::working::identities::LookUpKey;
 use store::{ExecuteError, Executed, Store};
 use url::Url;
 
 use crate::oidc::Providers;
+
+/// How often a bearer's sign-in is noted; the log keeps one a day.
+const NOTE_SIGN_IN_EVERY: Millis = Millis::hours(1);
+/// Identities remembered as noted.
+const SIGN_INS_MAX: usize = 50_000;
 
 /// What the configuration says about the HTTP side.
 #[derive(Clone, Debug)]
@@ -60,6 +68,27 @@ pub struct Parts {
     pub look_up_key: LookUpKey,
     /// The configuration.
     pub settings: Settings,
+    /// Whose sign-ins this node has noted lately.
+    pub sign_ins: SignIns,
+}
+
+/// The identities whose bearers were noted as signed in lately, so that not every request asks the log.
+#[derive(Debug, Default)]
+pub struct SignIns(Mutex<HashMap<IdentityId, Timestamp>>);
+
+impl SignIns {
+    /// Whether it is time to note this identity again; if so, it counts as noted.
+    fn take(&self, identity: IdentityId, now: Timestamp) -> bool {
+        let mut noted = self.0.lock().expect("invariant: nobody panics while holding it");
+        if noted.len() >= SIGN_INS_MAX {
+            noted.clear();
+        }
+        let is_due = noted.get(&identity).is_none_or(|at| now >= *at + NOTE_SIGN_IN_EVERY);
+        if is_due {
+            noted.insert(identity, now);
+        }
+        is_due
+    }
 }
 
 impl std::ops::Deref for Api {
@@ -86,9 +115,45 @@ impl Api {
         caller: Caller,
         request: Request,
     ) -> Result<(Executed, ViewsState), ExecuteError> {
+        let caller = self.with_partner(&command, caller).await?;
         let executed = self.store.execute(command, caller, request).await?;
         let views = if self.views.wait_for(executed.position).await { ViewsState::Current } else { ViewsState::Behind };
         Ok((executed, views))
+    }
+
+    /// Finds the partner account that a person acts for in the command's account; the decision checks it again (R22).
+    async fn with_partner(&self, command: &Command, caller: Caller) -> Result<Caller, ExecuteError> {
+        let (Actor::Identity(identity), Some(account)) = (&caller.actor, command.account()) else { return Ok(caller) };
+        let reader = match caller.acting_as {
+            Some(profile) => Reader::Profile(*identity, profile),
+            None => Reader::Identity(*identity),
+        };
+        let partner = self.views.serving_partner(account, reader).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the views could not be read");
+            ExecuteError::Unavailable
+        })?;
+        Ok(Caller { partner, ..caller })
+    }
+
+    /// Notes that a bearer's identity signed in, beside the request and at most once in [`NOTE_SIGN_IN_EVERY`].
+    pub fn note_sign_in(&self, identity: IdentityId, request: &Request) {
+        if self.sign_ins.take(identity, self.store.clock().now()) {
+            let (api, request) = (self.clone(), request.clone());
+            tokio::spawn(async move { api.record_sign_in(identity, &request).await });
+        }
+    }
+
+    /// Records a sign-in wherever the identity administers an account (R21). It never stands in the way of the sign-in.
+    pub async fn record_sign_in(&self, identity: IdentityId, request: &Request) {
+        let profiles = self.views.profiles(identity).await.unwrap_or_default();
+        for (_, account) in profiles.iter().filter(|(profile, _)| profile.is_administrator()) {
+            let command = Command::RecordSignIn { account: account.id, identity };
+            let request = Request { key: None, body: None, if_match: None, ..request.clone() };
+            let caller = Caller::new(Actor::Identity(identity));
+            if let Err(error) = self.store.execute(command, caller, request).await {
+                tracing::warn!(account.id = %account.id, %error, "a sign-in was not recorded");
+            }
+        }
     }
 
     /// Asks what a command would do, by the decision that executing it makes.

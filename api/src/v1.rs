@@ -6,6 +6,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::Position;
+use domain::ids::{AccountId, EventId};
+use domain::refusal::Refusal;
+use projections::Reader;
 use serde::Serialize;
 use store::Executed;
 use utoipa::ToSchema;
@@ -15,25 +18,46 @@ use utoipa_axum::routes;
 use crate::problem::Problem;
 use crate::state::{Api, ViewsState};
 
+pub mod access_requests;
 pub mod accounts;
+pub mod appointments;
 pub mod history;
 pub mod invitations;
 pub mod me;
+pub mod operations;
 pub mod professionals;
+pub mod roles;
 
 /// The router and the document are this one list.
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(me::read))
+        .routes(routes!(me::associate))
         .routes(routes!(accounts::open))
-        .routes(routes!(accounts::read))
+        .routes(routes!(accounts::read, accounts::rename))
+        .routes(routes!(accounts::close))
         .routes(routes!(accounts::set_service_plan))
+        .routes(routes!(accounts::assign_partner, accounts::remove_partner))
         .routes(routes!(professionals::list, professionals::add))
-        .routes(routes!(professionals::read))
+        .routes(routes!(professionals::read, professionals::edit, professionals::delete))
+        .routes(routes!(professionals::hand_over))
+        .routes(routes!(professionals::unlink))
+        .routes(routes!(professionals::erase))
         .routes(routes!(professionals::send_invitation))
+        .routes(routes!(roles::give, roles::take))
+        .routes(routes!(access_requests::list, access_requests::ask))
+        .routes(routes!(access_requests::approve))
+        .routes(routes!(access_requests::decline))
+        .routes(routes!(appointments::list, appointments::propose))
+        .routes(routes!(appointments::object))
+        .routes(routes!(appointments::decide))
         .routes(routes!(invitations::list))
         .routes(routes!(invitations::read))
         .routes(routes!(invitations::revoke))
+        .routes(routes!(operations::attempts))
+        .routes(routes!(operations::retry))
+        .routes(routes!(operations::retry_many))
+        .routes(routes!(operations::report_bounce))
         .routes(routes!(history::of_account))
 }
 
@@ -77,13 +101,32 @@ pub fn created<T: Serialize>(location: &str, done: Done<T>) -> Response {
     response
 }
 
-/// A resource with its `ETag`: the position of the last event that changed it.
-pub fn with_etag<T: Serialize>(position: Position, resource: T) -> Response {
+/// A resource with its `ETag`: the last event that changed it.
+pub fn with_etag<T: Serialize>(changed_by: EventId, resource: T) -> Response {
     let mut response = Json(resource).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{position}\"")) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{changed_by}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// Checks that the reader may manage the account's people: staff, its administrators, and those of its partners.
+///
+/// # Errors
+/// The account is unknown to the reader, or the reader only has a profile there.
+pub(crate) async fn check_manager(api: &Api, account: AccountId, reader: Reader) -> Result<(), Problem> {
+    api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
+    if api.views.manages(account, reader).await? { Ok(()) } else { Err(Refusal::NotAdministrator.into()) }
+}
+
+/// Cuts a page that was read with one row more than it shows, and finds where the next one begins.
+pub(crate) fn cut_page<T>(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    if rows.len() <= limit {
+        return (rows, None);
+    }
+    rows.truncate(limit);
+    let next = rows.last().map(|last| write_cursor(&place(last)));
+    (rows, next)
 }
 
 /// Reads an opaque cursor as the position or id that it stands for.

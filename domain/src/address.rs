@@ -96,9 +96,17 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// What addresses are compared by: equal keys are one mailbox to the rules. Never mailed to, never shown, never stored.
+/// What addresses are compared by: equal keys are one mailbox to the rules. Never mailed to and never shown; as personal
+/// as the address itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressKey(String);
+
+impl AddressKey {
+    /// The text to look up or to hash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Redacted: a key is as personal as its address.
 impl fmt::Debug for AddressKey {

@@ -797,6 +797,8 @@ pub enum CancelReason {
     Deleted,
     /// The person was erased.
     Erased,
+    /// A notice for an identity's address: there is none, or it is one that is told anyway.
+    NoOtherAddress,
 }
 
 mail_event!(

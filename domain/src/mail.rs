@@ -47,6 +47,8 @@ pub enum MailOutcome {
         /// What it answered, or what went wrong.
         reply: String,
     },
+    /// There was nobody to send it to but those who are told anyway; only of notices.
+    NoOtherAddress,
     /// Nobody knows.
     Unknown {
         /// What was seen.
@@ -209,6 +211,7 @@ pub(crate) fn record(
             }
             events
         }
+        MailOutcome::NoOtherAddress => vec![at.cancelled(CancelReason::NoOtherAddress)],
         MailOutcome::Unknown { reply } => {
             let mut events = vec![at.unknown(now + UNKNOWN_RETRY_AFTER, reply)];
             if found.unknown + 1 > UNKNOWN_RETRIES_MAX {

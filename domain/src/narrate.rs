@@ -197,6 +197,7 @@ impl Narrator {
                     CancelReason::Expired => "what it carried no longer worked",
                     CancelReason::Deleted => "the person was deleted",
                     CancelReason::Erased => "the person was erased",
+                    CancelReason::NoOtherAddress => "there was no other address to tell",
                 };
                 format!("{} was cancelled: {why}.", capitalised(&self.mail(e.mail, e.professional)))
             }

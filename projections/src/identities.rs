@@ -32,18 +32,22 @@ pub struct IdentityRow {
 
 impl View for Identities {
     const NAME: &'static str = "identities";
-    const VERSION: i64 = 1;
+    const VERSION: i64 = 2;
     const COLUMNS: &'static [Column] = &[];
     type Row = IdentityRow;
 
     fn keys(recorded: &Recorded) -> Vec<String> {
         match &recorded.event {
             Event::IdentityRegistered(e) => vec![e.identity.to_string()],
+            Event::IdentityErased(e) => vec![e.identity.to_string()],
             _ => vec![],
         }
     }
 
     fn apply(_: &str, row: Option<IdentityRow>, recorded: &Recorded) -> Option<IdentityRow> {
+        if let Event::IdentityErased(_) = &recorded.event {
+            return row.map(|row| IdentityRow { name: None, address: None, ..row });
+        }
         let Event::IdentityRegistered(e) = &recorded.event else { return row };
         let details = e.details.as_ref();
         Some(IdentityRow {

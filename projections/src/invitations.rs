@@ -1,9 +1,10 @@
 //! Invitations with the state of their delivery.
 
 use domain::caller::Actor;
-use domain::event::{Event, Position, Recorded};
-use domain::ids::{AccountId, InvitationId, MailId, ProfessionalId};
+use domain::event::{Event, ParkReason, Position, Recorded, RevocationReason};
+use domain::ids::{AccountId, EventId, IdentityId, InvitationId, MailId, ProfessionalId};
 use domain::time::Timestamp;
+use domain::words::Authority;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountRow;
@@ -50,6 +51,8 @@ pub enum DeliveryState {
     Parked,
     /// It was no longer wanted.
     Cancelled,
+    /// The server took it over, and it came back.
+    Bounced,
 }
 
 impl DeliveryState {
@@ -64,6 +67,7 @@ impl DeliveryState {
             Self::Refused => "refused",
             Self::Parked => "parked",
             Self::Cancelled => "cancelled",
+            Self::Bounced => "bounced",
         }
     }
 }
@@ -81,10 +85,23 @@ pub struct Delivery {
     pub code: Option<u16>,
     /// The server's last answer; none once erased.
     pub reply: Option<String>,
+    /// Why it waits for an operator, if it was parked.
+    pub parked_for: Option<ParkReason>,
     /// When the next attempt is due, if one is.
     pub retry_at: Option<Timestamp>,
     /// When it last changed.
     pub changed_at: Timestamp,
+}
+
+impl Delivery {
+    /// What stands in its way, in one word: why it was parked, else the server's code.
+    pub fn reason(&self) -> Option<String> {
+        match self.parked_for {
+            Some(ParkReason::DeferredTooLong) => Some("deferred_too_long".into()),
+            Some(ParkReason::UnknownTooOften) => Some("unknown_too_often".into()),
+            None => self.code.map(|code| code.to_string()),
+        }
+    }
 }
 
 /// One invitation.
@@ -100,8 +117,16 @@ pub struct InvitationRow {
     pub generation: u32,
     /// Where it stands.
     pub status: Status,
+    /// Why it was revoked, if it was.
+    pub revoked_for: Option<RevocationReason>,
     /// Who issued the newest generation.
     pub issued_by: Actor,
+    /// With what right.
+    pub by: Option<Authority>,
+    /// The partner on whose behalf it was issued.
+    pub partner: Option<AccountId>,
+    /// The only identity that can accept it (R14).
+    pub bound_to: Option<IdentityId>,
     /// When.
     pub issued_at: Timestamp,
     /// The first moment at which the newest link no longer works.
@@ -116,20 +141,31 @@ pub struct InvitationRow {
     pub delivery: Delivery,
     /// The position of the last event that changed it.
     pub position: Position,
+    /// The last event that changed it: its entity tag.
+    pub changed_by: EventId,
 }
 
 impl View for Invitations {
     const NAME: &'static str = "invitations";
-    const VERSION: i64 = 1;
-    const COLUMNS: &'static [Column] = &[Column::Text("account"), Column::Text("delivery"), Column::Number("changed")];
+    const VERSION: i64 = 2;
+    const COLUMNS: &'static [Column] = &[
+        Column::Text("account"),
+        Column::Text("delivery"),
+        Column::Text("reason"),
+        Column::Number("changed_at"),
+        Column::Number("changed"),
+    ];
     type Row = InvitationRow;
 
     fn keys(recorded: &Recorded) -> Vec<String> {
-        recorded.event.about().invitation.iter().map(ToString::to_string).collect()
+        match &recorded.event {
+            Event::ProfessionalErased(e) => e.invitations.iter().map(ToString::to_string).collect(),
+            event => event.about().invitation.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn apply(_: &str, row: Option<InvitationRow>, recorded: &Recorded) -> Option<InvitationRow> {
-        let (position, at) = (recorded.position, recorded.recorded_at);
+        let (position, changed_by, at) = (recorded.position, recorded.id, recorded.recorded_at);
         if let Event::InvitationIssued(e) = &recorded.event {
             return Some(InvitationRow {
                 id: e.invitation,
@@ -137,7 +173,11 @@ impl View for Invitations {
                 professional: e.professional,
                 generation: e.generation,
                 status: Status::Open,
+                revoked_for: None,
                 issued_by: recorded.actor.clone(),
+                by: e.by,
+                partner: e.partner,
+                bound_to: e.bound_to,
                 issued_at: at,
                 expires_at: e.expires_at,
                 link_key: e.link_key.clone(),
@@ -145,11 +185,19 @@ impl View for Invitations {
                 clicks: row.as_ref().map_or(0, |row| row.clicks),
                 delivery: waiting(e.mail, at),
                 position,
+                changed_by,
             });
         }
-        let mut row = InvitationRow { position, ..row? };
+        if let Event::ProfessionalErased(_) = &recorded.event {
+            // Not a change to page by: it touches many rows at one position.
+            return row.map(|row| InvitationRow { delivery: Delivery { reply: None, ..row.delivery }, ..row });
+        }
+        let mut row = InvitationRow { position, changed_by, ..row? };
         match &recorded.event {
-            Event::InvitationRevoked(_) => row.status = Status::Revoked,
+            Event::InvitationRevoked(e) => {
+                row.status = Status::Revoked;
+                row.revoked_for = Some(e.reason);
+            }
             Event::IdentityAssociated(_) => row.status = Status::Accepted,
             Event::LinkVisited(_) => row.visits += 1,
             Event::LinkClicked(_) => row.clicks += 1,
@@ -163,6 +211,8 @@ impl View for Invitations {
         vec![
             Value::Text(Some(row.account.to_string())),
             Value::Text(Some(row.delivery.state.as_str().into())),
+            Value::Text(row.delivery.reason()),
+            Value::Number(Some(row.delivery.changed_at.0)),
             Value::Number(Some(row.position)),
         ]
     }
@@ -175,6 +225,7 @@ fn waiting(mail: MailId, at: Timestamp) -> Delivery {
         attempts: 0,
         code: None,
         reply: None,
+        parked_for: None,
         retry_at: None,
         changed_at: at,
     }
@@ -186,7 +237,8 @@ fn apply_to_delivery(delivery: &mut Delivery, recorded: &Recorded) {
         if mail == delivery.mail {
             let (code, reply) = (code.or(delivery.code), reply.cloned().or_else(|| delivery.reply.clone()));
             let attempts = delivery.attempts.max(attempt);
-            *delivery = Delivery { mail, state, attempts, code, reply, retry_at, changed_at: recorded.recorded_at };
+            let changed_at = recorded.recorded_at;
+            *delivery = Delivery { mail, state, attempts, code, reply, parked_for: None, retry_at, changed_at };
         }
     };
     match &recorded.event {
@@ -199,8 +251,12 @@ fn apply_to_delivery(delivery: &mut Delivery, recorded: &Recorded) {
         Event::MailOutcomeUnknown(e) => {
             change(e.mail, e.attempt, DeliveryState::Unknown, None, e.reply.as_ref(), Some(e.retry_at));
         }
-        Event::MailParked(e) => change(e.mail, e.attempt, DeliveryState::Parked, None, None, None),
+        Event::MailParked(e) => {
+            change(e.mail, e.attempt, DeliveryState::Parked, None, None, None);
+            delivery.parked_for = (e.mail == delivery.mail).then_some(e.reason).or(delivery.parked_for);
+        }
         Event::MailCancelled(e) => change(e.mail, e.attempt, DeliveryState::Cancelled, None, None, None),
+        Event::MailBounced(e) => change(e.mail, e.attempt, DeliveryState::Bounced, None, e.reply.as_ref(), None),
         _ => {}
     }
 }
@@ -214,40 +270,74 @@ pub struct InvitationContext {
     pub professional: ProfessionalRow,
     /// To which account.
     pub account: AccountRow,
-    /// Who invited, if it was one of the account's own people.
+    /// Who invited, if it was one of the account's own people or of its partner's.
     pub inviter: Option<ProfessionalRow>,
+    /// The partner on whose behalf it was issued.
+    pub partner: Option<AccountRow>,
+}
+
+/// Which invitations to list; what is empty or at its bound stands for any.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Of this account.
+    pub account: String,
+    /// Whose newest mail is in this state.
+    pub delivery: String,
+    /// Whose newest mail has this reason: why it was parked, or the server's code.
+    pub reason: String,
+    /// Whose newest mail changed at this time or later.
+    pub since: Timestamp,
+    /// Whose newest mail changed before this time.
+    pub until: Timestamp,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        let any = String::new;
+        Self { account: any(), delivery: any(), reason: any(), since: Timestamp(i64::MIN), until: Timestamp(i64::MAX) }
+    }
 }
 
 impl Views {
-    /// Finds an invitation that the reader may see: staff any, administrators those of their account.
+    /// Finds an invitation that the reader may see: staff any, administrators those of their account and of the accounts
+    /// that they serve.
     ///
     /// # Errors
     /// The views cannot be read.
     pub async fn invitation(&self, id: InvitationId, reader: Reader) -> Result<Option<InvitationRow>, QueryError> {
+        let (identity, profile) = reader.texts();
         self.find(
             "select i.body from invitations i where i.key = $1 and ($2 = '' or exists (select 1 from professionals r \
-             where r.account = i.account and r.identity = $2 and r.is_administrator = 1))",
-            &[&id.to_string(), &reader.identity_or_empty()],
+             where r.account = i.account and r.identity = $2 and ($3 = '' or r.key = $3) and r.is_administrator = 1) \
+             or exists (select 1 from partnerships s join professionals r on r.account = s.partner \
+             where s.account = i.account and r.identity = $2 and ($3 = '' or r.key = $3) and r.is_administrator = 1))",
+            &[&id.to_string(), &identity, &profile],
         )
         .await
     }
 
     /// Lists invitations, those that changed last first, older than the position `before`; for staff.
-    /// An empty `account` or `delivery` stands for any.
     ///
     /// # Errors
     /// The views cannot be read.
     pub async fn invitations(
         &self,
-        account: &str,
-        delivery: &str,
+        filter: &Filter,
         before: Position,
         limit: usize,
     ) -> Result<Vec<InvitationRow>, QueryError> {
         self.list(
             "select i.body from invitations i where ($1 = '' or i.account = $1) and ($2 = '' or i.delivery = $2) \
-             and i.changed < cast($3 as bigint) order by i.changed desc limit $4",
-            &[account, delivery, &before.to_string()],
+             and ($3 = '' or i.reason = $3) and i.changed_at >= cast($4 as bigint) \
+             and i.changed_at < cast($5 as bigint) and i.changed < cast($6 as bigint) order by i.changed desc limit $7",
+            &[
+                &filter.account,
+                &filter.delivery,
+                &filter.reason,
+                &filter.since.0.to_string(),
+                &filter.until.0.to_string(),
+                &before.to_string(),
+            ],
             limit.min(PAGE_MAX),
         )
         .await
@@ -263,19 +353,25 @@ impl Views {
         let account = self.account(invitation.account, Reader::Staff).await?;
         let inviter: Option<ProfessionalRow> = match invitation.issued_by {
             Actor::Identity(identity) => {
+                let of = invitation.partner.unwrap_or(invitation.account);
                 self.find(
                     "select p.body from professionals p where p.account = $1 and p.identity = $2",
-                    &[&invitation.account.to_string(), &identity.to_string()],
+                    &[&of.to_string(), &identity.to_string()],
                 )
                 .await?
             }
             _ => None,
+        };
+        let partner = match invitation.partner {
+            Some(partner) => self.account(partner, Reader::Staff).await?,
+            None => None,
         };
         Ok(professional.zip(account).map(|(professional, account)| InvitationContext {
             invitation,
             professional,
             account,
             inviter,
+            partner,
         }))
     }
 }

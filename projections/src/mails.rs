@@ -1,7 +1,7 @@
 //! Mail to-dos: one row for each mail that a worker must act on. Its outcome removes the row.
 
-use domain::event::{Event, Recorded};
-use domain::ids::{AccountId, FlowId, InvitationId, MailId, ProfessionalId};
+use domain::event::{Event, Notice, NoticeTo, Recorded};
+use domain::ids::{AccountId, AppointmentId, FlowId, InvitationId, MailId, ProfessionalId};
 use domain::mail::CLAIM_LIFETIME;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,17 @@ pub enum Content {
         /// The key that the code is derived with.
         code_key: String,
     },
+    /// A notice.
+    Notice {
+        /// What it tells.
+        notice: Notice,
+        /// Where it goes.
+        to: NoticeTo,
+        /// The former address, where it goes there; none once erased.
+        address: Option<String>,
+        /// The appointment that it tells of.
+        appointment: Option<AppointmentId>,
+    },
 }
 
 /// One mail that waits.
@@ -39,9 +50,9 @@ pub struct MailRow {
     pub account: AccountId,
     /// To whom.
     pub professional: ProfessionalId,
-    /// About which invitation.
-    pub invitation: InvitationId,
-    /// About which generation.
+    /// About which invitation; none for a notice.
+    pub invitation: Option<InvitationId>,
+    /// About which generation; 0 for a notice.
     pub generation: u32,
     /// What it carries.
     pub content: Content,
@@ -51,8 +62,8 @@ pub struct MailRow {
 
 impl View for Mails {
     const NAME: &'static str = "mails";
-    const VERSION: i64 = 1;
-    const COLUMNS: &'static [Column] = &[Column::Number("due_at")];
+    const VERSION: i64 = 2;
+    const COLUMNS: &'static [Column] = &[Column::Number("due_at"), Column::Text("link_of")];
     type Row = MailRow;
 
     fn keys(recorded: &Recorded) -> Vec<String> {
@@ -60,6 +71,7 @@ impl View for Mails {
             Event::InvitationIssued(e) => e.mail,
             Event::LatestLinkRequested(e) => e.mail,
             Event::MailboxCodeIssued(e) => e.mail,
+            Event::NoticeIssued(e) => e.mail,
             Event::MailAttempted(e) => e.mail,
             Event::MailSent(e) => e.mail,
             Event::MailRefused(e) => e.mail,
@@ -79,7 +91,7 @@ impl View for Mails {
                 id: e.mail,
                 account: e.account,
                 professional: e.professional,
-                invitation: e.invitation,
+                invitation: Some(e.invitation),
                 generation: e.generation,
                 content: Content::Link,
                 due_at: at,
@@ -88,7 +100,7 @@ impl View for Mails {
                 id: e.mail,
                 account: e.account,
                 professional: e.professional,
-                invitation: e.invitation,
+                invitation: Some(e.invitation),
                 generation: e.generation,
                 content: Content::Link,
                 due_at: at,
@@ -97,9 +109,23 @@ impl View for Mails {
                 id: e.mail,
                 account: e.account,
                 professional: e.professional,
-                invitation: e.invitation,
+                invitation: Some(e.invitation),
                 generation: e.generation,
                 content: Content::Code { flow: e.flow, number: e.number, code_key: e.code_key.clone() },
+                due_at: at,
+            }),
+            Event::NoticeIssued(e) => Some(MailRow {
+                id: e.mail,
+                account: e.account,
+                professional: e.professional,
+                invitation: None,
+                generation: 0,
+                content: Content::Notice {
+                    notice: e.notice,
+                    to: e.to,
+                    address: e.address.as_ref().map(|address| address.as_str().into()),
+                    appointment: e.appointment,
+                },
                 due_at: at,
             }),
             Event::MailAttempted(_) => row.map(|row| MailRow { due_at: at + CLAIM_LIFETIME, ..row }),
@@ -111,18 +137,21 @@ impl View for Mails {
     }
 
     fn columns(row: &MailRow) -> Vec<Value> {
-        vec![Value::Number(Some(row.due_at.0))]
+        let link_of = (row.content == Content::Link).then(|| row.account.to_string());
+        vec![Value::Number(Some(row.due_at.0)), Value::Text(link_of)]
     }
 }
 
 impl Views {
-    /// Lists mails that are due, the longest waiting first.
+    /// Lists mails that are due, the longest waiting first. Links of an account without a current plan wait (R20).
     ///
     /// # Errors
     /// The views cannot be read.
     pub async fn due_mails(&self, now: Timestamp, limit: usize) -> Result<Vec<MailRow>, QueryError> {
         self.list(
-            "select m.body from mails m where m.due_at <= cast($1 as bigint) order by m.due_at, m.key limit $2",
+            "select m.body from mails m where m.due_at <= cast($1 as bigint) and (m.link_of is null or exists \
+             (select 1 from accounts a where a.key = m.link_of and a.invites_from <= cast($1 as bigint) \
+             and a.invites_until > cast($1 as bigint))) order by m.due_at, m.key limit $2",
             &[&now.0.to_string()],
             limit,
         )

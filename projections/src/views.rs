@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::event::Position;
-use domain::ids::IdentityId;
+use domain::ids::{IdentityId, ProfessionalId};
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use tokio::sync::watch;
@@ -20,14 +20,17 @@ pub enum Reader {
     Staff,
     /// A signed-in person: sees what its profiles allow.
     Identity(IdentityId),
+    /// A signed-in person who acts as one profile: sees what that one allows (R18).
+    Profile(IdentityId, ProfessionalId),
 }
 
 impl Reader {
-    /// The identity as text; empty for staff.
-    pub(crate) fn identity_or_empty(self) -> String {
+    /// Identity and profile as texts; an empty identity is staff, an empty profile stands for all of them.
+    pub(crate) fn texts(self) -> (String, String) {
         match self {
-            Self::Staff => String::new(),
-            Self::Identity(identity) => identity.to_string(),
+            Self::Staff => (String::new(), String::new()),
+            Self::Identity(identity) => (identity.to_string(), String::new()),
+            Self::Profile(identity, profile) => (identity.to_string(), profile.to_string()),
         }
     }
 }

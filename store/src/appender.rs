@@ -187,8 +187,13 @@ impl Appender {
             }
             _ => Vec::new(),
         };
-        let person_key = if events.is_empty() { None } else { queued.fresh_key.clone() };
-        BatchCommand { chain, checks, events, person_key }
+        let mut person_keys = Vec::new();
+        if let (Ok(recorded), false) = (outcome, events.is_empty()) {
+            person_keys.extend(queued.fresh_key.clone());
+            let erased = recorded.iter().filter_map(|recorded| recorded.event.erased_person());
+            person_keys.extend(erased.map(|person| (person.id(), String::new())));
+        }
+        BatchCommand { chain, checks, events, person_keys }
     }
 
     fn write(&self, recorded: &Recorded, queued: &Queued) -> String {
@@ -241,6 +246,9 @@ impl Appender {
                 // A fresh key without effect was not stored, and the person may have another.
                 if let (Some((person, key)), Some(_), true) = (&queued.person_key, &queued.fresh_key, has_effect) {
                     self.keys.remember(*person, key.clone());
+                }
+                for person in recorded.iter().filter(|_| has_effect).filter_map(|it| it.event.erased_person()) {
+                    self.keys.forget(person.id());
                 }
                 if let Some(key) = queued.request.key.filter(|_| has_effect) {
                     memory.requests.insert(key, recorded.clone());

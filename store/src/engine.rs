@@ -28,8 +28,8 @@ pub(crate) struct BatchCommand {
     pub checks: Vec<Check>,
     /// The envelopes to append, each with its index rows.
     pub events: Vec<(String, Vec<TagKey>)>,
-    /// The key of a person who is new.
-    pub person_key: Option<(Uuid, String)>,
+    /// The wrapped key of a person who is new; an empty one destroys that of a person who is erased.
+    pub person_keys: Vec<(Uuid, String)>,
 }
 
 /// No event of this tag may stand after `seen`.

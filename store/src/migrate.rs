@@ -14,10 +14,10 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// What the service's own role may do on PostgreSQL: read the log, append through the functions, keep working state.
 const GRANTS: &str = "
-    grant select on log_head, event, event_tag, _sqlx_migrations to {role};
+    grant select on log_head, event, event_tag, erased_person, _sqlx_migrations to {role};
     grant select, insert, delete on person_key to {role};
-    grant select, insert, update, delete on identity_look_up, api_key, session, flow, lease to {role};
-    revoke all on function log_lock(), log_append from public;
+    grant select, insert, update, delete on identity_look_up, api_key, session, flow, lease, association_request
+        to {role};
     grant execute on function log_lock(), log_append to {role};
     grant usage, create on schema views to {role};
 ";

@@ -113,6 +113,27 @@ impl KeyRing {
         self.lock().insert(person, key);
     }
 
+    /// Forgets a person's key: it was destroyed.
+    pub fn forget(&self, person: Uuid) {
+        self.lock().remove(&person);
+    }
+
+    /// Seals a short text of the working state under the newest key: `id:base64`.
+    pub fn seal_text(&self, belongs_to: Uuid, text: &str) -> String {
+        let sealing = &self.keys[0];
+        format!("{}:{}", sealing.id, seal(&sealing.key, belongs_to.as_bytes(), text.as_bytes()))
+    }
+
+    /// Opens what [`KeyRing::seal_text`] sealed.
+    ///
+    /// # Errors
+    /// Its key is not configured, or it was changed.
+    pub fn open_text(&self, belongs_to: Uuid, sealed: &str) -> Result<String, CannotOpen> {
+        let (id, sealed) = sealed.split_once(':').ok_or(CannotOpen)?;
+        let sealing = self.keys.iter().find(|key| key.id == id).ok_or(CannotOpen)?;
+        String::from_utf8(open(&sealing.key, belongs_to.as_bytes(), sealed)?).map_err(|_| CannotOpen)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations<Uuid, PersonKey>> {
         self.opened.lock().expect("invariant: nobody panics while holding the keys")
     }

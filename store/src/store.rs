@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,7 +124,9 @@ pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) clock: Clock,
     location: Location,
-    keys: Arc<KeyRing>,
+    pub(crate) keys: Arc<KeyRing>,
+    /// Up to where this node has forgotten the keys of erased persons.
+    erased_until: Arc<AtomicI64>,
     memory: Arc<Mutex<Memory>>,
     turns: Arc<Turns>,
     queue: mpsc::Sender<Queued>,
@@ -175,7 +177,8 @@ impl Store {
         let task = tokio::spawn(appender.run());
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
         let turns = Arc::new(Turns::new());
-        Ok((Self { pool, clock, location, keys, memory, turns, queue, head, is_durable }, task))
+        let erased_until = Arc::new(AtomicI64::new(0));
+        Ok((Self { pool, clock, location, keys, erased_until, memory, turns, queue, head, is_durable }, task))
     }
 
     /// Executes a command: decides it on the newest state, appends its events, and returns once they are durable.
@@ -323,10 +326,37 @@ impl Store {
             .map_err(ReadError::Event)
     }
 
+    /// Forgets the keys that another node has destroyed.
+    async fn forget_erased(&self) -> Result<(), ReadError> {
+        let until = self.erased_until.load(Ordering::Relaxed);
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as("select number, person from erased_person where number > $1 order by number")
+                .bind(until)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.iter().filter_map(|(_, person)| person.parse().ok()).for_each(|person| self.keys.forget(person));
+        if let Some((newest, _)) = rows.last() {
+            self.erased_until.fetch_max(*newest, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// On SQLite, takes what was deleted out of the files, too; PostgreSQL vacuums by itself.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn clean_files(&self) -> Result<(), ReadError> {
+        if matches!(self.location, Location::Folder(_)) {
+            sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(&self.pool).await?;
+        }
+        Ok(())
+    }
+
     /// Brings the keys of these persons into memory, as far as they still exist.
     async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<(), ReadError> {
         persons.sort_unstable();
         persons.dedup();
+        self.forget_erased().await?;
         persons.retain(|person| self.keys.remembered(*person).is_none());
         for chunk in persons.chunks(BINDS_MAX) {
             let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
@@ -362,6 +392,7 @@ pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConn
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(SQLITE_BUSY_WAIT)
+        .pragma("secure_delete", "on") // what is erased leaves no bytes in free pages
 }
 
 /// Opens a pool on the log's database.
@@ -403,7 +434,9 @@ async fn sqlite_pool(
     // The driver for any database takes a URL, and folders may be named with what stands for something else there.
     let url = format!("sqlite://{}", path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
     let busy_ms = SQLITE_BUSY_WAIT.as_millis();
-    let set_up: &'static str = format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}").leak(); // once for each pool
+    let set_up: &'static str =
+        format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}; pragma secure_delete = on")
+            .leak(); // once for each pool
     open_pool(&url, connections_max, Some(set_up)).await
 }
 

@@ -1,6 +1,7 @@
 //! Working state: what is neither log nor view, and what erasure and time may delete.
 
 pub mod api_keys;
+pub mod associations;
 pub mod flows;
 pub mod identities;
 pub mod leases;

@@ -102,7 +102,7 @@ impl Rules {
                     assert!(self.addresses.insert(address), "an address stands once in an account: {recorded:?}");
                 }
             }
-            Event::RoleGiven(e) => {
+            Event::RoleGiven(e) if e.role != Role::Administrator => {
                 let before = self.holders.insert((e.account, e.role), e.professional);
                 assert_eq!(before, e.from, "a role moves from its holder: {recorded:?}");
             }
@@ -122,6 +122,9 @@ impl Rules {
                 assert_eq!(self.generations[&e.invitation], e.generation, "the newest link only: {recorded:?}");
                 e.from.map(|from| self.identity_in.remove(&(e.account, from)));
                 assert!(self.identity_in.insert((e.account, e.to)), "one profile for an identity: {recorded:?}");
+            }
+            Event::IdentityUnlinked(e) => {
+                assert!(self.identity_in.remove(&(e.account, e.identity)), "an identity that is there: {recorded:?}");
             }
             Event::LinkVisited(e) => count(&mut self.visits, (e.invitation, e.generation), 20, recorded),
             Event::MailboxCodeIssued(e) => count(&mut self.codes, (e.invitation, e.generation), 5, recorded),

@@ -81,7 +81,8 @@ on_both! {
         desk.pass(Millis::days(1)).await;
         working.end().await;
         assert_eq!(desk.history(account, mail_of(link)).await, ["MailAttempted", "MailRefused"]);
-        let listed = desk.node.views.invitations("", "refused", i64::MAX, 10).await.unwrap();
+        let refused = projections::invitations::Filter { delivery: "refused".into(), ..Default::default() };
+        let listed = desk.node.views.invitations(&refused, i64::MAX, 10).await.unwrap();
         assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [link.invitation], "an operator sees it");
     }
 

@@ -102,8 +102,9 @@ on_both! {
             let executed = run(&node.store, &fresh, send(account, member.professional)).await.unwrap();
             let domain::event::Event::InvitationIssued(issued) = &executed.events[0].event else { unreachable!() };
             let link = Link { account, invitation: issued.invitation, generation: issued.generation };
-            let moved = run(&node.store, &person(pair[1]), accept(link, pair[1])).await.unwrap().position;
-            assert!(node.views.wait_for(moved).await);
+            let moved = run(&node.store, &person(pair[1]), accept(link, pair[1])).await.unwrap();
+            assert!(node.views.wait_for(moved.position).await);
+            let moved = moved.events[0].position; // notices follow
             is_over.store(true, Ordering::SeqCst);
             for (asker, identity) in asking.into_iter().zip(pair) {
                 let answers = asker.await.unwrap();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use projections::Reader;
 
+use super::history::everything;
 use super::node::{Node, eventually, logged};
 use super::tables::Tables;
 use crate::log::bench::{Bench, at_once, run};
@@ -96,7 +97,7 @@ async fn a_projector_whose_database_was_away_catches_up() {
     let executed =
         run(&node.store, &staff(), invite(account, fresh_professional(), &address(), fresh_invitation())).await;
     assert!(node.views.wait_for(executed.unwrap().position).await);
-    run(&node.store, &staff(), register(fresh_identity())).await.unwrap();
+    everything(&node.store).await;
     node.follow().await;
     Tables::equal_the_log(&bench).await;
 }

@@ -1,12 +1,15 @@
 //! Histories to project: random ones, whose refusals are part of it.
 
 use domain::caller::Caller;
-use domain::command::Command;
+use domain::command::{Command, Edit, Verdict};
 use domain::event::{Event, Position};
-use domain::ids::{AccountId, IdentityId, ProfessionalId};
+use domain::ids::{AccessRequestId, AccountId, AppointmentId, IdentityId, ProfessionalId};
 use domain::invitation::Link;
 use domain::mail::MailOutcome;
-use domain::words::AccountKind;
+use domain::name::{AccountName, Reason};
+use domain::personal::Grounds;
+use domain::tag::{Subject, Tag};
+use domain::words::{AccountKind, Language, Role};
 use store::Store;
 
 use crate::log::bench::{at_once, run};
@@ -32,6 +35,116 @@ pub async fn write(store: &Store, count: usize) {
         async move { writer.steps(count.div_ceil(WRITERS)).await }
     });
     at_once(writing.collect::<Vec<_>>()).await;
+    everything(store).await;
+}
+
+/// An account whose people, partner and support have done everything that can be done, once at least.
+pub async fn everything(store: &Store) -> (AccountId, IdentityId) {
+    let (account, partner) = (an_account(store).await, fresh_account());
+    let does = async |caller: &Caller, command: Command| run(store, caller, command).await.unwrap();
+    does(&staff(), open_as(partner, &number(), AccountKind::Partner)).await;
+    let administrator = linked(store, account).await;
+    let colleague = linked(store, account).await;
+    let seller = linked(store, partner).await;
+    let name = AccountName::parse("Harbour Two").unwrap();
+    does(&staff(), Command::RenameAccount { account, name: name.clone() }).await;
+    does(&staff(), Command::RenameAccount { account: partner, name }).await;
+    does(&staff(), Command::AssignPartner { account, partner }).await;
+    edit_and_unlink(store, account, &administrator, &colleague).await;
+    ask_for_access(store, account, &administrator).await;
+    appoint(store, account, partner, &administrator, &seller).await;
+    let left_out = Command::RecordAssociationLimit { identity: seller.identity, left_out: 3 };
+    does(&person(seller.identity), left_out).await;
+    let (tag, subject) = (Tag::Account(account), Subject::Account(account));
+    does(&person(administrator.identity), Command::RecordAuditRead { tag, subject }).await;
+    bounce(store, account).await;
+    leave(store, account, &administrator).await;
+    (account, administrator.identity)
+}
+
+/// Somebody with an identity.
+struct Linked {
+    professional: ProfessionalId,
+    identity: IdentityId,
+}
+
+async fn linked(store: &Store, account: AccountId) -> Linked {
+    let (professional, link) = somebody_invited(store, account).await;
+    let identity = fresh_identity();
+    run(store, &person(identity), register(identity)).await.unwrap();
+    run(store, &person(identity), accept(link, identity)).await.unwrap();
+    Linked { professional, identity }
+}
+
+async fn edit_and_unlink(store: &Store, account: AccountId, administrator: &Linked, colleague: &Linked) {
+    let caller = person(administrator.identity);
+    let edit = Edit { address: Some(details(&address()).address), ..Edit::default() };
+    let edited = Command::EditProfessional { account, professional: colleague.professional, edit };
+    run(store, &caller, edited).await.unwrap();
+    run(store, &caller, Command::UnlinkIdentity { account, professional: colleague.professional }).await.unwrap();
+}
+
+/// One request is approved, one declined, one left open.
+async fn ask_for_access(store: &Store, account: AccountId, administrator: &Linked) {
+    let caller = person(administrator.identity);
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let (identity, access_request) = (fresh_identity(), AccessRequestId(store::random::uuid()));
+        run(store, &person(identity), register(identity)).await.unwrap();
+        let (details, language) = (details(&address()), Language::English);
+        let ask = Command::RequestAccess { account, access_request, identity, details, language };
+        run(store, &person(identity), ask).await.unwrap();
+        asked.push(access_request);
+    }
+    let (professional, new) = (fresh_professional(), new_link(fresh_invitation()));
+    let approve = Command::ApproveAccessRequest { account, access_request: asked[0], professional, new };
+    run(store, &caller, approve).await.unwrap();
+    run(store, &caller, Command::DeclineAccessRequest { account, access_request: asked[1] }).await.unwrap();
+}
+
+/// A partner appoints somebody, an administrator objects, support carries it out; another partner goes.
+async fn appoint(store: &Store, account: AccountId, partner: AccountId, administrator: &Linked, seller: &Linked) {
+    let (professional, _) = somebody_invited(store, account).await;
+    let appointment = AppointmentId(store::random::uuid());
+    let grounds = Grounds {
+        reason: Reason::parse("the administrator has left").unwrap(),
+        evidence: Reason::parse("a letter").unwrap(),
+    };
+    let propose = Command::ProposeAppointment { account, appointment, professional, replaces: None, grounds };
+    let caller = Caller { partner: Some(partner), ..person(seller.identity) };
+    run(store, &caller, propose).await.unwrap();
+    let object = Command::ObjectToAppointment { account, appointment };
+    run(store, &person(administrator.identity), object).await.unwrap();
+    let decide = Command::DecideAppointment { account, appointment, verdict: Verdict::CarryOut };
+    run(store, &staff(), decide).await.unwrap();
+    let other = fresh_account();
+    run(store, &staff(), open_as(other, &number(), AccountKind::Partner)).await.unwrap();
+    run(store, &staff(), Command::AssignPartner { account, partner: other }).await.unwrap();
+    run(store, &staff(), Command::RemovePartner { account, partner: other }).await.unwrap();
+}
+
+async fn bounce(store: &Store, account: AccountId) {
+    let (professional, link) = somebody_invited(store, account).await;
+    run(store, &worker(), attempt(link)).await.unwrap();
+    let sent = MailOutcome::Sent { reply: "250 queued".into() };
+    run(store, &worker(), record_outcome(link, professional, 1, sent)).await.unwrap();
+    let (mail, status, reply) = (mail_of(link), Some("5.1.1".into()), "no such user".into());
+    run(store, &staff(), Command::RecordBounce { account, professional, mail, status, reply }).await.unwrap();
+}
+
+/// Somebody hands over and goes, and is erased with the identity; another account is closed.
+async fn leave(store: &Store, account: AccountId, administrator: &Linked) {
+    let going = linked(store, account).await;
+    let (role, caller) = (Role::Administrator, person(administrator.identity));
+    let professional = going.professional;
+    run(store, &caller, Command::GiveRole { account, professional, role }).await.unwrap();
+    let hand_over = Command::HandOver { account, professional, to: administrator.professional };
+    run(store, &caller, hand_over).await.unwrap();
+    let identities = vec![going.identity];
+    run(store, &staff(), Command::ErasePerson { account, professional, identities }).await.unwrap();
+    let closed = an_account(store).await;
+    somebody_invited(store, closed).await;
+    run(store, &staff(), Command::CloseAccount { account: closed }).await.unwrap();
 }
 
 impl Writer {

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use domain::command::Command;
 use domain::event::Event;
 use domain::time::Millis;
 use projections::ALL;
 
-use super::history::Writer;
+use super::history::{Writer, everything};
 use super::node::Node;
 use super::tables::{Tables, folded};
-use crate::log::bench::{Bench, open_at, standing_clock};
+use crate::log::bench::{Bench, open_at, run, standing_clock};
 use crate::log::check::readable;
+use crate::log::commands::person;
 
 /// Random histories; the number is the seed.
 const HISTORIES: u64 = 4;
@@ -27,6 +29,9 @@ on_both! {
                 store.clock().turn(Millis::minutes(1)); // what was deferred becomes due, claims die, codes expire
             }
         }
+        let (account, identity) = everything(&store).await;
+        store.clock().turn(Millis::hours(24));
+        run(&store, &person(identity), Command::RecordSignIn { account, identity }).await.unwrap();
         let log = readable(&store).await;
         let names: BTreeSet<&str> = log.iter().map(|recorded| recorded.event.name()).collect();
         assert_eq!(names, Event::NAMES.iter().copied().collect(), "every kind of event is among them");

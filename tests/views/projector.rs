@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::time::Millis;
 
-use super::history::Writer;
+use super::history::{Writer, everything};
 use super::node::{Node, eventually, logged};
 use super::tables::Tables;
 use crate::log::bench::{Bench, at_once, run};
@@ -25,6 +25,7 @@ async fn write(nodes: &[&Node], span: Duration) {
         }
     });
     at_once(writing.collect::<Vec<_>>()).await;
+    everything(&nodes[0].store).await;
 }
 
 on_both! {
@@ -87,6 +88,7 @@ on_both! {
             tokio::time::sleep(Duration::from_micros(round * round * 90)).await;
             node.kill().await;
         }
+        everything(&store).await;
         outside.run("delete from lease").await.unwrap();
         Node::start_with(store.clone()).await.follow().await;
         Tables::equal_the_log(bench).await;

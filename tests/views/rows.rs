@@ -5,18 +5,20 @@ use std::collections::BTreeSet;
 use domain::caller::Actor;
 use domain::command::Command;
 use domain::event::ServicePlan;
-use domain::ids::MailId;
+use domain::ids::{EventId, MailId};
 use domain::invitation::Link;
 use domain::mail::{CLAIM_LIFETIME, MailOutcome};
 use domain::time::{Millis, Timestamp};
-use domain::words::{AccountKind, IdentityKind, Language, Role};
+use domain::words::{AccountKind, Authority, IdentityKind, Language, Role};
 use projections::Reader;
 use projections::accounts::AccountRow;
 use projections::identities::IdentityRow;
-use projections::invitations::{Delivery, DeliveryState, InvitationRow, Status};
+use projections::invitations::{Delivery, DeliveryState, Filter, InvitationRow, Status};
 use projections::mails::{Content, MailRow};
 use projections::professionals::ProfessionalRow;
+use store::Executed;
 
+use super::history::everything;
 use super::node::Node;
 use super::tables::Tables;
 use crate::log::bench::{Bench, open_at, run, standing_clock};
@@ -51,8 +53,11 @@ on_both! {
             kind: AccountKind::Customer,
             name: domain::name::AccountName::parse("Harbour Trading").unwrap(),
             plan: Some(self::plan("Enhancement Plan")),
+            partners: BTreeSet::new(),
             opened_at: at,
+            closed_at: None,
             position: plan.position,
+            changed_by: last(&plan),
         };
         assert_eq!(found, expected);
         assert!(found.plan_allows_entry(at) && !found.plan_allows_entry(self::plan("Support Plan").ends_at));
@@ -63,7 +68,7 @@ on_both! {
         let ended = run(&node.store, &staff(), end_plan(account)).await.unwrap();
         node.follow().await;
         let found = node.views.account(account, STAFF).await.unwrap().unwrap();
-        assert_eq!(found, AccountRow { plan: None, position: ended.position, ..expected });
+        assert_eq!(found, AccountRow { plan: None, position: ended.position, changed_by: last(&ended), ..expected });
         assert!(!found.plan_allows_entry(at));
     }
 
@@ -86,7 +91,9 @@ on_both! {
             associated_at: None,
             invitation: None,
             added_at: at,
+            deleted_at: None,
             position: added.position,
+            changed_by: last(&added),
         };
         assert_eq!(node.views.professional(account, first, STAFF).await.unwrap(), Some(expected_first.clone()));
         let found = node.views.professional(account, second, STAFF).await.unwrap().unwrap();
@@ -145,7 +152,11 @@ on_both! {
             professional: person_id,
             generation: 1,
             status: Status::Open,
+            revoked_for: None,
             issued_by: staff().actor,
+            by: Some(Authority::Staff),
+            partner: None,
+            bound_to: None,
             issued_at: at,
             expires_at: at + Millis::days(7),
             link_key: "2026-11".into(),
@@ -153,6 +164,10 @@ on_both! {
             clicks: 0,
             delivery: delivery(mail_of(first), DeliveryState::Waiting, 0, at),
             position: issued.position,
+            changed_by: last(&issued),
+        };
+        let changed = |expected: &mut InvitationRow, executed: &Executed| {
+            (expected.position, expected.changed_by) = (executed.position, last(executed));
         };
         let row = async || {
             node.follow().await;
@@ -160,13 +175,13 @@ on_both! {
         };
         let due = async || {
             node.follow().await;
-            views.due_mails(Timestamp(i64::MAX), 10).await.unwrap()
+            views.due_mails(clock.now() + Millis::days(1), 10).await.unwrap()
         };
         let mut to_do = MailRow {
             id: mail_of(first),
             account,
             professional: person_id,
-            invitation,
+            invitation: Some(invitation),
             generation: 1,
             content: Content::Link,
             due_at: at,
@@ -175,7 +190,7 @@ on_both! {
 
         // Two visits and a click are counted.
         for command in [visit(first), visit(first), click(first)] {
-            expected.position = run(store, &link_holder(), command).await.unwrap().position;
+            changed(&mut expected, &run(store, &link_holder(), command).await.unwrap());
         }
         (expected.visits, expected.clicks) = (2, 1);
         assert_eq!(row().await, expected);
@@ -183,13 +198,13 @@ on_both! {
         // An attempt is deferred; the to-do is due when the next one is.
         clock.turn(Millis::seconds(1));
         let attempted = run(store, &worker(), attempt(first)).await.unwrap();
-        expected.position = attempted.position;
+        changed(&mut expected, &attempted);
         expected.delivery = delivery(mail_of(first), DeliveryState::Sending, 1, clock.now());
         to_do.due_at = clock.now() + CLAIM_LIFETIME;
         assert_eq!((row().await, due().await), (expected.clone(), vec![to_do.clone()]));
         let deferred = run(store, &worker(), record_outcome(first, person_id, 1, deferred())).await.unwrap();
         to_do.due_at = clock.now() + Millis(30_000); // the jitter of the wish is in the middle
-        expected.position = deferred.position;
+        changed(&mut expected, &deferred);
         expected.delivery = Delivery {
             code: Some(451),
             reply: Some("451 robin@harbour.example is busy".into()),
@@ -206,27 +221,27 @@ on_both! {
         expected.generation = 2;
         (expected.issued_at, expected.expires_at) = (clock.now(), clock.now() + Millis::days(7));
         expected.delivery = delivery(mail_of(second), DeliveryState::Waiting, 0, clock.now());
-        expected.position = resent.position;
+        changed(&mut expected, &resent);
         let new_to_do = MailRow { id: mail_of(second), generation: 2, due_at: clock.now(), ..to_do.clone() };
         assert_eq!((row().await, due().await), (expected.clone(), vec![new_to_do.clone(), to_do.clone()]));
         clock.turn(Millis::minutes(1));
         let cancelled = run(store, &worker(), attempt(first)).await.unwrap();
         assert_eq!(cancelled.events[0].event.name(), "MailCancelled");
-        expected.position = cancelled.position;
+        changed(&mut expected, &cancelled);
         assert_eq!((row().await, due().await), (expected.clone(), vec![new_to_do.clone()]));
 
         // Sent; then the holder of the older link asks for the newest.
         run(store, &worker(), attempt(second)).await.unwrap();
         let sent = MailOutcome::Sent { reply: "250 queued".into() };
         let sent = run(store, &worker(), record_outcome(second, person_id, 1, sent)).await.unwrap();
-        expected.position = sent.position;
+        changed(&mut expected, &sent);
         expected.delivery = Delivery {
             reply: Some("250 queued".into()),
             ..delivery(mail_of(second), DeliveryState::Sent, 1, clock.now())
         };
         assert_eq!((row().await, due().await), (expected.clone(), vec![]));
         let latest = Command::RequestLatestLink { link: first, new: new_link(fresh_invitation()) };
-        expected.position = run(store, &link_holder(), latest).await.unwrap().position;
+        changed(&mut expected, &run(store, &link_holder(), latest).await.unwrap());
         let latest = MailId::derive(invitation, 2, "latest-link", 1);
         expected.delivery = delivery(latest, DeliveryState::Waiting, 0, clock.now());
         let latest = MailRow { id: latest, due_at: clock.now(), ..new_to_do };
@@ -237,7 +252,7 @@ on_both! {
         run(store, &person(identity), register(identity)).await.unwrap();
         let code = issue_code(second, identity);
         let Command::IssueMailboxCode { flow, .. } = code.clone() else { unreachable!() };
-        expected.position = run(store, &person(identity), code).await.unwrap().position;
+        changed(&mut expected, &run(store, &person(identity), code).await.unwrap());
         let code = MailRow {
             id: MailId::derive(invitation, 2, "mailbox-code", 1),
             content: Content::Code { flow, number: 1, code_key: "2026-11".into() },
@@ -247,11 +262,13 @@ on_both! {
         waiting.sort_by_key(|row| row.id.to_string());
         assert_eq!((row().await, due().await), (expected.clone(), waiting));
 
-        expected.position = run(store, &person(identity), accept(second, identity)).await.unwrap().position;
+        changed(&mut expected, &run(store, &person(identity), accept(second, identity)).await.unwrap());
         expected.status = Status::Accepted;
         assert_eq!(row().await, expected);
         let context = views.invitation_context(invitation).await.unwrap().unwrap();
         assert_eq!((context.professional.id, context.account.id, context.inviter), (person_id, account, None));
+        everything(store).await;
+        node.follow().await;
         Tables::equal_the_log(bench).await;
     }
 
@@ -287,7 +304,8 @@ on_both! {
         run(&node.store, &worker(), attempt(issued[1].1)).await.unwrap();
         node.follow().await;
         let ids = async |account: &str, delivery: &str, before, limit| {
-            let rows = node.views.invitations(account, delivery, before, limit).await.unwrap();
+            let filter = Filter { account: account.into(), delivery: delivery.into(), ..Filter::default() };
+            let rows = node.views.invitations(&filter, before, limit).await.unwrap();
             rows.iter().map(|row| issued.iter().position(|(_, link)| link.invitation == row.id).unwrap()).collect()
         };
         let harbour = harbour.to_string();
@@ -315,5 +333,10 @@ on_both! {
 }
 
 fn delivery(mail: MailId, state: DeliveryState, attempts: u32, changed_at: Timestamp) -> Delivery {
-    Delivery { mail, state, attempts, code: None, reply: None, retry_at: None, changed_at }
+    Delivery { mail, state, attempts, code: None, reply: None, parked_for: None, retry_at: None, changed_at }
+}
+
+/// The last event of what was done: the entity tag of what it changed.
+fn last(executed: &Executed) -> EventId {
+    executed.events.last().expect("something was done").id
 }

@@ -9,15 +9,17 @@ use std::time::Duration;
 use domain::address::EmailAddress;
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
-use domain::event::{Event, Position};
-use domain::ids::MailId;
+use domain::event::{Event, Notice, NoticeTo, Position};
+use domain::ids::{AppointmentId, InvitationId, MailId};
 use domain::invitation::{CODE_LIFETIME, Link};
 use domain::mail::MailOutcome;
 use domain::name::PersonName;
 use domain::portal::Portals;
-use projections::Views;
 use projections::invitations::InvitationContext;
 use projections::mails::{Content, MailRow};
+use projections::professionals::ProfessionalRow;
+use projections::views::QueryError;
+use projections::{Reader, Views};
 use store::token::LinkKeys;
 use store::{ExecuteError, Store, random};
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::mail::OutgoingMail;
 use crate::mailer::{Mailer, Outcome};
+use crate::notices::{NoticeMail, Told};
 use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 
 /// Mails that are under way at once.
@@ -125,35 +128,90 @@ impl MailWorker {
             _ => None,
         });
         if attempt.is_none() {
-            tracing::info!(mail.id = %mail.id, invitation.id = %mail.invitation, "the mail is no longer sent");
+            tracing::info!(mail.id = %mail.id, "the mail is no longer sent");
             self.views.wait_for(executed.position).await;
         }
         attempt.map(|attempt| (attempt, executed.position))
     }
 
-    /// Writes the mail to the address that is registered now, with secrets derived on the spot.
+    /// Writes the mail, with secrets derived on the spot.
     async fn compose(&self, mail: &MailRow, claimed_at: Position) -> Result<OutgoingMail, MailOutcome> {
         self.views.wait_for(claimed_at).await;
-        let later = |reply: &str| MailOutcome::Deferred { code: None, reply: reply.into() };
-        let never = |reply: &str| MailOutcome::Refused { code: None, reply: reply.into() };
-        let context = match self.views.invitation_context(mail.invitation).await {
-            Ok(Some(context)) => context,
-            Ok(None) => return Err(later("the views do not show the invitation yet")),
-            Err(error) => return Err(later(&error.to_string())),
+        let composed = match (&mail.content, mail.invitation) {
+            (Content::Notice { notice, to, address, appointment }, _) => {
+                let notice = Composed { notice: *notice, to: *to, address: address.as_deref() };
+                self.compose_notice(mail, notice, *appointment).await
+            }
+            (_, Some(invitation)) => self.compose_invitation(mail, invitation).await,
+            (_, None) => Err(never("a mail about an invitation names none")),
         };
-        let person = &context.professional;
-        let to = person.address.as_deref().and_then(|address| EmailAddress::from_stored(address).ok());
-        let to_name = person.name.as_deref().and_then(|name| PersonName::from_stored(name).ok());
-        let (to, to_name) = to.zip(to_name).ok_or_else(|| never("the person's details were erased"))?;
+        let (to, to_name, rendered) = composed?;
+        let (subject, text, html) = (rendered.subject, rendered.text, rendered.html);
+        Ok(OutgoingMail { mail: mail.id, to, to_name, subject, text, html })
+    }
+
+    /// A link or a code, to the address that is registered now.
+    async fn compose_invitation(&self, mail: &MailRow, invitation: InvitationId) -> Result<Letter, MailOutcome> {
+        let context = self.views.invitation_context(invitation).await.map_err(|error| later(&error.to_string()))?;
+        let context = context.ok_or_else(|| later("the views do not show the invitation yet"))?;
+        let (to, to_name) = addressee(&context.professional)?;
         let rendered =
             self.render(mail, &context, &to_name).ok_or_else(|| never("the key of this link or code has retired"))?;
-        Ok(OutgoingMail {
-            mail: mail.id,
-            to,
-            to_name,
-            subject: rendered.subject,
-            text: rendered.text,
-            html: rendered.html,
+        Ok((to, to_name, rendered))
+    }
+
+    /// A notice. Places that are told anyway, and identities without an address, get none.
+    async fn compose_notice(
+        &self,
+        mail: &MailRow,
+        Composed { notice, to, address }: Composed<'_>,
+        appointment: Option<AppointmentId>,
+    ) -> Result<Letter, MailOutcome> {
+        let read = |error: QueryError| later(&error.to_string());
+        let person = self.views.any_professional(mail.professional).await.map_err(read)?;
+        let account = self.views.account(mail.account, Reader::Staff).await.map_err(read)?;
+        let (person, account) =
+            person.zip(account).ok_or_else(|| later("the views do not show the person or the account yet"))?;
+        let (registered, recipient) = addressee(&person)?;
+        let to = match to {
+            NoticeTo::Registered => registered,
+            NoticeTo::Former => stored_address(address).ok_or_else(|| never("the person's details were erased"))?,
+            NoticeTo::Identity(identity) => {
+                let identity = self.views.identity(identity).await.map_err(read)?;
+                let address = stored_address(identity.and_then(|identity| identity.address).as_deref());
+                let other = address.filter(|address| address.key() != registered.key());
+                other.ok_or(MailOutcome::NoOtherAddress)?
+            }
+        };
+        let told = match (notice, appointment) {
+            (Notice::AddressChanged, _) => Told::AddressChanged,
+            (Notice::IdentityReplaced, _) => Told::IdentityReplaced,
+            (_, None) => return Err(never("a notice about an appointment names none")),
+            (notice, Some(id)) => self.told_of_appointment(notice, id).await?,
+        };
+        let portal = self.portals.of(account.kind).name.clone();
+        let content = NoticeMail { recipient: recipient.clone(), account: account.name, portal, told };
+        Ok((to, recipient, content.render(person.language)))
+    }
+
+    async fn told_of_appointment(&self, notice: Notice, id: AppointmentId) -> Result<Told, MailOutcome> {
+        let read = |error: QueryError| later(&error.to_string());
+        let found = self.views.appointment(id).await.map_err(read)?;
+        let found = found.ok_or_else(|| later("the views do not show the appointment yet"))?;
+        let name = |row: Option<ProfessionalRow>| {
+            row.and_then(|row| row.name).and_then(|name| PersonName::from_stored(&name).ok())
+        };
+        let appointed = name(self.views.any_professional(found.professional).await.map_err(read)?);
+        let appointed = appointed.ok_or_else(|| never("the appointed person was erased"))?;
+        let replaced = match found.replaces {
+            Some(replaced) => name(self.views.any_professional(replaced).await.map_err(read)?),
+            None => None,
+        };
+        Ok(match (notice, found.window_ends_at) {
+            (Notice::AppointmentProposed, Some(window_ends_at)) => {
+                Told::AppointmentProposed { appointed, replaced, window_ends_at }
+            }
+            _ => Told::AppointmentCarriedOut { appointed, replaced },
         })
     }
 
@@ -162,7 +220,7 @@ impl MailWorker {
         let portal = self.portals.of(account.kind).name.clone();
         match &mail.content {
             Content::Link => {
-                let link = Link { account: mail.account, invitation: mail.invitation, generation: mail.generation };
+                let link = Link { account: mail.account, invitation: mail.invitation?, generation: mail.generation };
                 let token = self.link_keys.token(&context.invitation.link_key, link)?;
                 let content = InvitationMail {
                     recipient: recipient.clone(),
@@ -184,6 +242,7 @@ impl MailWorker {
                 };
                 Some(content.render(language))
             }
+            Content::Notice { .. } => None,
         }
     }
 
@@ -228,20 +287,56 @@ impl From<Outcome> for MailOutcome {
     }
 }
 
+/// Address, name and texts of a mail.
+type Letter = (EmailAddress, PersonName, Rendered);
+
+/// What a notice is and where it goes.
+#[derive(Clone, Copy)]
+struct Composed<'a> {
+    notice: Notice,
+    to: NoticeTo,
+    address: Option<&'a str>,
+}
+
+fn later(reply: &str) -> MailOutcome {
+    MailOutcome::Deferred { code: None, reply: reply.into() }
+}
+
+fn never(reply: &str) -> MailOutcome {
+    MailOutcome::Refused { code: None, reply: reply.into() }
+}
+
+fn stored_address(text: Option<&str>) -> Option<EmailAddress> {
+    text.and_then(|address| EmailAddress::from_stored(address).ok())
+}
+
+fn addressee(person: &ProfessionalRow) -> Result<(EmailAddress, PersonName), MailOutcome> {
+    let name = person.name.as_deref().and_then(|name| PersonName::from_stored(name).ok());
+    stored_address(person.address.as_deref()).zip(name).ok_or_else(|| never("the person's details were erased"))
+}
+
+/// Whose wish the newest link is.
 fn inviter(context: &InvitationContext) -> Inviter {
-    match &context.inviter {
-        Some(inviter) if inviter.id == context.professional.id => Inviter::Oneself,
-        Some(inviter) => match inviter.name.as_deref().and_then(|name| PersonName::from_stored(name).ok()) {
-            Some(name) => Inviter::Person(name),
-            None => Inviter::Support,
+    let person = context.inviter.as_ref().and_then(|inviter| inviter.name.as_deref());
+    let person = person.and_then(|name| PersonName::from_stored(name).ok());
+    let is_oneself = context.inviter.as_ref().is_some_and(|inviter| inviter.id == context.professional.id);
+    let partner = context.partner.as_ref().map(|partner| partner.name.clone());
+    match (context.invitation.bound_to, person) {
+        (Some(_), _) => Inviter::Association,
+        (None, Some(_)) if is_oneself => Inviter::Oneself,
+        (None, Some(person)) => match partner {
+            Some(partner) => Inviter::Partner { person, partner },
+            None => Inviter::Person(person),
         },
-        None => Inviter::Support,
+        (None, None) => Inviter::Support,
     }
 }
 
 fn log_outcome(mail: &MailRow, attempt: u32, outcome: &MailOutcome) {
-    let (mail, invitation) = (mail.id, mail.invitation);
+    let (mail, invitation) = (mail.id, mail.invitation.map(|invitation| invitation.to_string()));
+    let invitation = invitation.as_deref().unwrap_or("none");
     match outcome {
+        MailOutcome::NoOtherAddress => tracing::info!(mail.id = %mail, "the notice has no address of its own"),
         MailOutcome::Sent { .. } => tracing::info!(mail.id = %mail, invitation.id = %invitation, attempt, "mail sent"),
         MailOutcome::Refused { code, .. } => {
             tracing::error!(mail.id = %mail, invitation.id = %invitation, attempt, code, "mail refused for good");

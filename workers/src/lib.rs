@@ -1,7 +1,8 @@
 //! Side effects: from to-dos to mail. The outcome of everything done here is an event.
 //!
 //! It never decides and never holds a transaction while a server talks. Reading order: [`dispatch`] claims and records,
-//! [`mailer`] says how handing over can end, [`smtp`] and [`eml`] hand over, [`mail`] and [`templates`] are what.
+//! [`mailer`] says how handing over can end, [`smtp`] and [`eml`] hand over, [`mail`], [`templates`] and [`notices`] are what. [`associations`] and [`appointments`]
+//! turn what people typed, and time, into commands.
 
 pub mod dispatch;
 pub mod mailer;
@@ -9,3 +10,6 @@ pub mod smtp;
 pub mod eml;
 pub mod mail;
 pub mod templates;
+pub mod notices;
+pub mod associations;
+pub mod appointments;

@@ -185,7 +185,7 @@ struct MailboxCodeGermanHtml<'a> {
     subject: &'a str,
 }
 
-fn rendered(subject: String, text: askama::Result<String>, html: askama::Result<String>) -> Rendered {
+pub(crate) fn rendered(subject: String, text: askama::Result<String>, html: askama::Result<String>) -> Rendered {
     const WRITES: &str = "invariant: writing texts into a String does not fail";
     // askama leaves out the last line end of a file
     Rendered { subject, text: text.expect(WRITES) + "\n", html: html.expect(WRITES) + "\n" }
@@ -199,7 +199,7 @@ fn grouped(code: &str) -> String {
 }
 
 /// The minute in words, UTC: the reader's time zone is not known.
-fn until(at: Timestamp, language: Language) -> String {
+pub(crate) fn until(at: Timestamp, language: Language) -> String {
     let rfc3339 = at.to_string();
     match in_words(&rfc3339, language) {
         Some(words) => words,

@@ -1,8 +1,9 @@
 //! What the operator says about an issuer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::words::IdentityKind;
+use domain::words::{IdentityKind, Scope};
 pub use jsonwebtoken::Algorithm;
 use jsonwebtoken::AlgorithmFamily;
 use store::secret::Secret;
@@ -34,6 +35,9 @@ const ALGORITHMS_DEFAULT: [Algorithm; 9] = [
     Algorithm::ES384,
     Algorithm::EdDSA,
 ];
+
+/// The claim that roles stand in if nothing else is configured (Entra ID, Keycloak mappers).
+const STAFF_CLAIM_DEFAULT: &str = "roles";
 
 /// Longest issuer key: it stands in paths and log lines.
 const KEY_LENGTH_MAX: usize = 32;
@@ -102,6 +106,10 @@ pub struct IssuerConfig {
     pub trusted_for: TrustedFor,
     /// Where people without an identity make one.
     pub create_account_url: Option<String>,
+    /// The claim of a bearer token that names roles, such as Entra ID's `roles`.
+    pub staff_claim: String,
+    /// What bearers with a role of that claim may do as staff; none makes nobody staff.
+    pub staff_roles: BTreeMap<String, Scope>,
     /// Switched on. When off, nothing of this issuer is accepted, flows under way included.
     pub enabled: bool,
 }
@@ -124,6 +132,8 @@ impl IssuerConfig {
             bearer_audiences: Vec::new(),
             trusted_for: TrustedFor::None,
             create_account_url: None,
+            staff_claim: STAFF_CLAIM_DEFAULT.to_owned(),
+            staff_roles: BTreeMap::new(),
             enabled: true,
         }
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::time::Timestamp;
-use domain::words::IdentityKind;
+use domain::words::{IdentityKind, Scope};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use store::clock::Clock;
@@ -165,6 +165,10 @@ pub struct BearerIdentity {
     pub name: Option<String>,
     /// The address the issuer knows, for people to read. It never finds, selects or authorises anything.
     pub email: Option<String>,
+    /// What the issuer's role claim lets the person do as staff.
+    pub scopes: Vec<Scope>,
+    /// When the person proved the identity, if the token says so.
+    pub signed_in_at: Option<Timestamp>,
 }
 
 /// Shows the issuer only: subject, name and address are personal.
@@ -320,7 +324,15 @@ impl Providers {
             sign_in_client_id: &issuer.config.client_id,
         };
         let verified = self.verify(issuer, token, &purpose).await?;
+        let config = &issuer.config;
+        let roles = verified.words(&config.staff_claim);
+        let mut scopes: Vec<Scope> =
+            roles.into_iter().filter_map(|role| config.staff_roles.get(role).copied()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
         Ok(BearerIdentity {
+            scopes,
+            signed_in_at: verified.auth_time(),
             issuer_key: issuer.config.key.clone(),
             kind: issuer.config.kind,
             name: verified.person_text("name"),

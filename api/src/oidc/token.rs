@@ -167,6 +167,20 @@ impl Verified {
         readable.then(|| text.to_owned())
     }
 
+    /// The words of a claim that is a list of texts or one text; none where it is something else.
+    pub(super) fn words(&self, claim: &str) -> Vec<&str> {
+        match self.claims.get(claim) {
+            Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(word)) => vec![word],
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the person proved the identity, if the token says so; a token may have been renewed long after.
+    pub(super) fn auth_time(&self) -> Option<Timestamp> {
+        seconds(&self.claims, "auth_time").ok().flatten()
+    }
+
     /// Whether a claim is true; some providers write it as a text.
     pub(super) fn says_true(&self, claim: &str) -> bool {
         matches!(self.claims.get(claim), Some(Value::Bool(true)))

@@ -96,6 +96,7 @@ impl Browser {
     pub fn caller(&self) -> Option<Caller> {
         self.session.as_ref().map(|session| Caller {
             signed_in_at: Some(session.signed_in_at),
+            acting_as: session.profile,
             ..Caller::new(Actor::Identity(session.identity))
         })
     }

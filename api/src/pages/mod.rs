@@ -42,6 +42,8 @@ pub fn router() -> Router<Api> {
         .route("/sign-in/{issuer}/callback", get(sign_in::callback))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/profile", get(profile::show))
+        .route("/profile/choose", post(profile::choose))
+        .route("/associations", get(profile::show_associations).post(profile::associate))
         .route("/profile/history/{account}", get(profile::history))
         .route("/assets/vinculum.css", get(|| async { asset("text/css; charset=utf-8", STYLESHEET) }))
         .route("/assets/vinculum.svg", get(|| async { asset("image/svg+xml", ICON) }))

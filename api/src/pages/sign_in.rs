@@ -11,7 +11,7 @@ use store::random;
 use super::browser::{Browser, Cookie, OwnForm, check_csrf, with_cookie, without_cookie};
 use super::flow::{Errand, FLOW_LIFETIME, Flow, Open, Person, SIGN_IN_LIFETIME, SignInBegun};
 use super::views::{Frame, SignInPage};
-use super::{PageProblem, invitation, page, words};
+use super::{PageProblem, invitation, page, profile, words};
 use crate::asked::{Details, known_identity};
 use crate::oidc::{self, callback_path};
 use crate::problem::Problem;
@@ -118,12 +118,14 @@ pub async fn callback(
         api.store.end_session(old.reveal()).await?;
     }
     let session = api.store.begin_session(identity, signed_in.authenticated_at).await?;
+    api.record_sign_in(identity, &browser.request).await;
     let trusted_address = trusted_address(&api, &signed_in);
     open.change(&api, |flow| flow.person = Some(Person { identity, trusted_address })).await?;
     let response = match open.flow.errand {
         Errand::SignIn => {
             api.store.end_flow(open.secret.reveal()).await?;
-            without_cookie(&api, Redirect::to("/profile").into_response(), Cookie::SignIn)
+            let entrance = profile::entrance(&api, identity, &session).await?;
+            without_cookie(&api, entrance.into_response(), Cookie::SignIn)
         }
         Errand::Invitation { .. } => invitation::after_sign_in(&api, &mut open, &browser.request).await?,
     };

@@ -105,6 +105,27 @@ pub struct ProfileCard {
     pub entry: Entry,
     /// Where the profile's history is, if this person may read it.
     pub history_url: Option<String>,
+    /// Whether this browser acts as it, or may choose to (R18).
+    pub choice: Choice,
+}
+
+/// What a browser has to do with a profile (R18): it acts as one at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// There is nothing to choose here.
+    #[default]
+    None,
+    /// The browser acts as it.
+    Chosen,
+    /// The browser may act as it, at once and without signing out.
+    Offered {
+        /// Takes the form.
+        action: String,
+        /// The form's token.
+        csrf: String,
+        /// The profile's id.
+        profile: String,
+    },
 }
 
 /// Shows what an opened link leads to, before anything is decided.
@@ -405,12 +426,26 @@ pub struct ProfilePage {
     pub identity: IdentityView,
     /// Something that has just been done, as a sentence.
     pub notice: Option<String>,
-    /// Every profile of the identity.
+    /// Every profile of the identity; the chooser where there are several that may be entered (R17).
     pub profiles: Vec<ProfileCard>,
     /// Where a person asks for links to the profiles of an address (R13).
     pub association_url: Option<String>,
     /// Ends the session.
     pub sign_out_action: String,
+}
+
+/// Asks for the address that a person is known by (R13).
+#[derive(Clone, Debug, Template)]
+#[template(path = "associations.html")]
+pub struct AssociationPage {
+    /// What stands around the content.
+    pub frame: Frame,
+    /// Who is signed in: only this identity can use the links.
+    pub identity: IdentityView,
+    /// What was wrong with the form of the address that was typed.
+    pub error: Option<String>,
+    /// Takes `email`.
+    pub action: String,
 }
 
 /// Offers the ways to sign in.
@@ -558,7 +593,12 @@ mod tests {
             plan: Some(t("Enhancement plan until 30 June 2027")),
             entry,
             history_url: Some("/history/harbour".to_owned()),
+            choice: Choice::None,
         }
+    }
+
+    fn offered(t: Typed<'_>) -> Choice {
+        Choice::Offered { action: "/profile/choose".to_owned(), csrf: t("token"), profile: t("0193f2a4") }
     }
 
     fn open() -> Entry {
@@ -661,6 +701,10 @@ mod tests {
         }
     }
 
+    fn associations(t: Typed<'_>, error: Option<String>) -> AssociationPage {
+        AssociationPage { frame: frame(t), identity: identity(t), error, action: "/associations".to_owned() }
+    }
+
     fn history(t: Typed<'_>) -> HistoryPage {
         let event = |position, time: &str, actor: &str, words: &str| HistoryEvent {
             position,
@@ -738,6 +782,18 @@ mod tests {
             ("confirm_replaces".into(), Box::new(confirm(t, Some(replaced)))),
             ("linked".into(), Box::new(linked(t))),
             ("profile".into(), Box::new(profile(t, vec![card(t, open()), unplanned]))),
+            (
+                "profile_choose".into(),
+                Box::new(profile(
+                    t,
+                    vec![
+                        ProfileCard { choice: Choice::Chosen, ..card(t, open()) },
+                        ProfileCard { choice: offered(t), ..card(t, open()) },
+                    ],
+                )),
+            ),
+            ("associations".into(), Box::new(associations(t, None))),
+            ("associations_wrong".into(), Box::new(associations(t, Some(t("An address has exactly one @."))))),
             ("profile_none".into(), Box::new(profile(t, vec![]))),
             ("sign_in".into(), Box::new(sign_in)),
             ("sent".into(), Box::new(sent)),

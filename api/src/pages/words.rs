@@ -7,8 +7,9 @@ use projections::identities::IdentityRow;
 use projections::invitations::InvitationContext;
 use projections::professionals::ProfessionalRow;
 
-use super::views::{Entry, IdentityView, IssuerButton, LinkEnd, ProfileCard};
+use super::views::{Choice, Entry, IdentityView, IssuerButton, LinkEnd, ProfileCard};
 use crate::state::Api;
+use crate::v1::me::barred;
 
 /// Which bad end a refusal is, if it is one of a link's.
 pub(super) fn link_end(refusal: &Refusal) -> Option<LinkEnd> {
@@ -32,6 +33,9 @@ pub(super) fn next_steps(code: &str) -> Vec<String> {
         "association_exists" => "Ask an administrator of the account, or support, to send the invitation again.",
         "mailbox_codes_used_up" | "latest_link_used_up" => {
             "Ask an administrator of the account to send a new invitation."
+        }
+        "link_of_another_identity" => {
+            "Sign in as you were when you asked for this link, or ask for links again with this sign-in."
         }
         "not_found" => "Check the address, or open the link in the mail again.",
         _ => "Try again in a moment.",
@@ -85,8 +89,10 @@ pub(super) fn inviter(context: &InvitationContext) -> String {
         Some(inviter) if inviter.id == context.professional.id => "Yourself".into(),
         Some(inviter) => {
             let name = inviter.name.as_deref().unwrap_or("Somebody");
-            format!("{name}, administrator of {}", context.account.name)
+            let of = context.partner.as_ref().map_or(&context.account.name, |partner| &partner.name);
+            format!("{name}, administrator of {of}")
         }
+        None if context.invitation.bound_to.is_some() => "Yourself, by the address you are known by".into(),
         None => "Support".into(),
     }
 }
@@ -132,15 +138,12 @@ pub(super) fn profile_card(api: &Api, professional: &ProfessionalRow, account: &
             let until = plan.ends_at.in_words();
             format!("{} until {}", plan.name, until.split(',').next().unwrap_or_default())
         }),
-        entry: if account.plan_allows_entry(now) {
-            Entry::Open { portal_url: portal.url.clone() }
-        } else {
-            Entry::Closed {
-                reason: "The account has no current service plan.".into(),
-                next_step: "Ask an administrator of the account, or your partner, to renew the plan.".into(),
-            }
+        entry: match barred(account, now) {
+            None => Entry::Open { portal_url: portal.url.clone() },
+            Some(barred) => Entry::Closed { reason: barred.reason.into(), next_step: barred.next_step.into() },
         },
         history_url: professional.is_administrator().then(|| format!("/profile/history/{}", account.id)),
+        choice: Choice::None,
     }
 }
 

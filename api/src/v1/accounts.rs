@@ -1,4 +1,4 @@
-//! Accounts: open, read, set the service plan.
+//! Accounts: open, read, rename, close, set the service plan and the partners.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use store::random;
 use utoipa::ToSchema;
 
 use super::{Done, created, with_etag};
-use crate::asked::{Asked, Authenticated, InPath};
+use crate::asked::{Asked, Authenticated, InPath, Nothing};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -96,8 +96,13 @@ pub struct Account {
     pub service_plan: Option<Plan>,
     /// Whether its people may enter their portal as far as the plan goes.
     pub plan_allows_entry: bool,
+    /// The partners that serve it.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub partners: Vec<AccountId>,
     /// When it was opened (RFC 3339).
     pub opened_at: String,
+    /// When it was closed (RFC 3339); null while it is open.
+    pub closed_at: Option<String>,
 }
 
 impl Account {
@@ -109,7 +114,9 @@ impl Account {
             name: row.name.to_string(),
             service_plan: row.plan.as_ref().map(Plan::from_domain),
             plan_allows_entry: row.plan_allows_entry(now),
+            partners: row.partners.iter().copied().collect(),
             opened_at: row.opened_at.to_string(),
+            closed_at: row.closed_at.map(|at| at.to_string()),
         }
     }
 }
@@ -139,7 +146,7 @@ pub async fn open(State(api): State<Api>, asked: Asked<OpenAccount>) -> Result<R
 
 /// Read an account
 ///
-/// Staff read any account, people those they have a profile in.
+/// Staff read any account, people those they have a profile in or serve as a partner's administrator.
 #[utoipa::path(get, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = uuid::Uuid, Path,)),
     responses((status = 200, description = "The account", body = Account), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn read(
@@ -148,7 +155,7 @@ pub async fn read(
     InPath(account): InPath<AccountId>,
 ) -> Result<Response, Problem> {
     let found = api.views.account(account, by.person_or(READERS)?).await?.ok_or(Refusal::UnknownAccount)?;
-    Ok(with_etag(found.position, Account::from_row(&found, api.store.clock().now())))
+    Ok(with_etag(found.changed_by, Account::from_row(&found, api.store.clock().now())))
 }
 
 /// The plan to set; `null` ends the entitlement.
@@ -182,6 +189,79 @@ pub async fn set_service_plan(
 ) -> Result<Json<Done<ChangedAccount>>, Problem> {
     let plan = asked.body.service_plan.as_ref().map(Plan::parse).transpose()?;
     let command = Command::SetServicePlan { account, plan };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+}
+
+/// The account's new name.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameAccount {
+    /// The organisation's name, 1 to 80 characters.
+    #[schema(example = "Harbour Lights Trading")]
+    pub name: String,
+}
+
+/// Rename an account
+///
+/// Needs the scope `back_office` or `support`.
+#[utoipa::path(patch, path = "/v1/accounts/{account}", tag = "accounts", request_body = RenameAccount,
+    params(("account" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Renamed", body = Done<ChangedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn rename(
+    State(api): State<Api>,
+    InPath(account): InPath<AccountId>,
+    asked: Asked<RenameAccount>,
+) -> Result<Json<Done<ChangedAccount>>, Problem> {
+    let command = Command::RenameAccount { account, name: account_name(&asked.body.name)? };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+}
+
+/// Close an account
+///
+/// Needs the scope `support`. Open invitations, access requests and appointments end with it; nothing but erasure happens
+/// in it any more.
+#[utoipa::path(post, path = "/v1/accounts/{account}/close", tag = "accounts",
+    params(("account" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Closed", body = Done<ChangedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn close(
+    State(api): State<Api>,
+    InPath(account): InPath<AccountId>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedAccount>>, Problem> {
+    let (executed, views) = api.execute(Command::CloseAccount { account }, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+}
+
+/// Let a partner serve an account
+///
+/// Needs the scope `back_office` or `support`. The partner's administrators then add, edit and invite people there.
+#[utoipa::path(put, path = "/v1/accounts/{account}/partners/{partner}", tag = "accounts",
+    params(("account" = uuid::Uuid, Path,), ("partner" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "It serves the account", body = Done<ChangedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn assign_partner(
+    State(api): State<Api>,
+    InPath((account, partner)): InPath<(AccountId, AccountId)>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedAccount>>, Problem> {
+    let command = Command::AssignPartner { account, partner };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+}
+
+/// End a partner's service
+///
+/// Needs the scope `back_office` or `support`. The partner's open invitations there are revoked; whom it added stays.
+#[utoipa::path(delete, path = "/v1/accounts/{account}/partners/{partner}", tag = "accounts",
+    params(("account" = uuid::Uuid, Path,), ("partner" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "It serves the account no longer", body = Done<ChangedAccount>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn remove_partner(
+    State(api): State<Api>,
+    InPath((account, partner)): InPath<(AccountId, AccountId)>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedAccount>>, Problem> {
+    let command = Command::RemovePartner { account, partner };
     let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
     Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
 }

@@ -128,15 +128,5 @@ pub async fn of_account(
 /// The account is unknown to the reader, or the reader administers it not.
 pub(crate) async fn check_reader(api: &Api, account: AccountId, reader: Reader) -> Result<(), Problem> {
     api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
-    if let Reader::Identity(identity) = reader {
-        let profiles = api.views.profiles(identity).await?;
-        let administers = |(professional, of): &(projections::professionals::ProfessionalRow, _)| {
-            let of: &projections::accounts::AccountRow = of;
-            of.id == account && professional.is_administrator()
-        };
-        if !profiles.iter().any(administers) {
-            return Err(Refusal::NotAdministrator.into());
-        }
-    }
-    Ok(())
+    if api.views.administers(account, reader).await? { Ok(()) } else { Err(Refusal::NotAdministrator.into()) }
 }

@@ -4,30 +4,34 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use domain::command::Command;
-use domain::event::Position;
+use domain::event::{Position, RevocationReason};
 use domain::ids::{AccountId, InvitationId, ProfessionalId};
 use domain::refusal::Refusal;
-use domain::words::Scope;
-use projections::invitations::{DeliveryState, InvitationRow, PAGE_MAX, Status};
+use domain::time::Timestamp;
+use domain::words::{Authority, Scope};
+use projections::invitations::{DeliveryState, Filter, InvitationRow, PAGE_MAX, Status};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::READERS;
+use super::operations::time;
 use super::professionals::Page;
-use super::{Done, read_cursor, with_etag, write_cursor};
+use super::{Done, cut_page, read_cursor, with_etag};
 use crate::asked::{Asked, Authenticated, InPath, InQuery, Nothing};
 use crate::problem::Problem;
 use crate::state::Api;
 
 /// Invitations on a page if nothing else is asked for.
 const PAGE_DEFAULT: usize = 50;
+/// Who may revoke invitations beside the account's own people and partners.
+const SENDERS: &[Scope] = &[Scope::Operator, Scope::Support, Scope::BackOffice];
 /// Who may list invitations of every account.
 const LISTERS: &[Scope] = &[Scope::Operator, Scope::Support];
 
 /// How the newest mail of an invitation fares.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Delivery {
-    /// `waiting`, `sending`, `sent`, `deferred`, `unknown`, `refused`, `parked` or `cancelled`.
+    /// `waiting`, `sending`, `sent`, `deferred`, `unknown`, `refused`, `parked`, `cancelled` or `bounced`.
     #[schema(value_type = String, example = "sent")]
     pub state: DeliveryState,
     /// How many attempts were made.
@@ -36,6 +40,8 @@ pub struct Delivery {
     pub code: Option<u16>,
     /// The mail server's last answer.
     pub reply: Option<String>,
+    /// In one word why it was parked (`deferred_too_long`, `unknown_too_often`), else the server's code.
+    pub reason: Option<String>,
     /// When the next attempt is due (RFC 3339).
     pub retry_at: Option<String>,
     /// When it last changed (RFC 3339).
@@ -59,8 +65,14 @@ pub struct Invitation {
     /// `open`, `accepted` or `revoked`.
     #[schema(value_type = String, example = "open")]
     pub status: Status,
+    /// Why it was revoked, such as `asked` or `address_changed`.
+    #[schema(value_type = Option<String>)]
+    pub revoked_for: Option<RevocationReason>,
     /// Whether its newest link has expired.
     pub is_expired: bool,
+    /// With what right it was issued: `staff`, `administrator`, `partner`, `oneself` or `association`.
+    #[schema(value_type = Option<String>)]
+    pub by: Option<Authority>,
     /// Who issued the newest generation.
     #[schema(example = "key:8d5c6a2e-0000-4000-8000-000000000000")]
     pub issued_by: String,
@@ -84,6 +96,8 @@ impl Invitation {
             professional: row.professional,
             generation: row.generation,
             status: row.status,
+            revoked_for: row.revoked_for,
+            by: row.by,
             is_expired: row.expires_at <= api.store.clock().now(),
             issued_by: row.issued_by.to_string(),
             issued_at: row.issued_at.to_string(),
@@ -95,6 +109,7 @@ impl Invitation {
                 attempts: row.delivery.attempts,
                 code: row.delivery.code,
                 reply: row.delivery.reply.clone(),
+                reason: row.delivery.reason(),
                 retry_at: row.delivery.retry_at.map(|at| at.to_string()),
                 changed_at: row.delivery.changed_at.to_string(),
             },
@@ -112,9 +127,15 @@ pub struct InvitationsQuery {
     /// Only those whose newest mail is in this state, such as `parked`.
     #[param(value_type = Option<String>)]
     pub delivery: Option<DeliveryState>,
+    /// Only those with this reason: the server's code, `deferred_too_long` or `unknown_too_often`.
+    pub reason: Option<String>,
+    /// Only those whose mail changed at this time or later (RFC 3339).
+    pub since: Option<String>,
+    /// Only those whose mail changed before this time (RFC 3339).
+    pub until: Option<String>,
     /// Where the page begins: the `next` of the one before.
     pub cursor: Option<String>,
-    /// How many items at most; 1 to 200.
+    /// How many items at most; 1 to 199.
     pub limit: Option<usize>,
 }
 
@@ -129,17 +150,17 @@ pub async fn list(
     InQuery(query): InQuery<InvitationsQuery>,
 ) -> Result<Json<Page<Invitation>>, Problem> {
     by.staff(LISTERS)?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX - 1);
     let before: Position = read_cursor(query.cursor.as_deref())?.unwrap_or(Position::MAX);
-    let account = query.account.map(|account| account.to_string()).unwrap_or_default();
-    let delivery = query.delivery.map_or("", DeliveryState::as_str);
-    let rows = api.views.invitations(&account, delivery, before, limit).await?;
-    let next = match rows.last().filter(|_| rows.len() == limit).map(|last| last.position) {
-        Some(last) if !api.views.invitations(&account, delivery, last, 1).await?.is_empty() => {
-            Some(write_cursor(&last.to_string()))
-        }
-        _ => None,
+    let filter = Filter {
+        account: query.account.map(|account| account.to_string()).unwrap_or_default(),
+        delivery: query.delivery.map_or("", DeliveryState::as_str).into(),
+        reason: query.reason.unwrap_or_default(),
+        since: time(query.since.as_deref())?.unwrap_or(Timestamp(i64::MIN)),
+        until: time(query.until.as_deref())?.unwrap_or(Timestamp(i64::MAX)),
     };
+    let rows = api.views.invitations(&filter, before, limit + 1).await?;
+    let (rows, next) = cut_page(rows, limit, |row| row.position.to_string());
     Ok(Json(Page { items: rows.iter().map(|row| Invitation::from_row(row, &api)).collect(), next }))
 }
 
@@ -155,7 +176,7 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let reader = by.person_or(READERS)?;
     let found = api.views.invitation(invitation, reader).await?.ok_or(Refusal::UnknownInvitation)?;
-    Ok(with_etag(found.position, Invitation::from_row(&found, &api)))
+    Ok(with_etag(found.changed_by, Invitation::from_row(&found, &api)))
 }
 
 /// An invitation that was revoked.
@@ -177,7 +198,8 @@ pub async fn revoke(
     InPath(invitation): InPath<InvitationId>,
     asked: Asked<Nothing>,
 ) -> Result<Json<Done<RevokedInvitation>>, Problem> {
-    let found = api.views.invitation(invitation, asked.by.reader).await?.ok_or(Refusal::UnknownInvitation)?;
+    let reader = asked.by.person_or(SENDERS)?;
+    let found = api.views.invitation(invitation, reader).await?.ok_or(Refusal::UnknownInvitation)?;
     let command = Command::RevokeInvitation { account: found.account, invitation };
     let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
     Ok(Json(Done::new(RevokedInvitation { invitation }, &executed, views)))

@@ -2,17 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use domain::ids::{AccountId, IdentityId, ProfessionalId};
 use domain::portal::Portals;
 use domain::time::Timestamp;
 use domain::words::{AccountKind, IdentityKind, Role};
 use projections::accounts::AccountRow;
 use projections::professionals::ProfessionalRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access_requests::Taken;
 use super::accounts::Plan;
-use crate::asked::Authenticated;
+use super::professionals::address;
+use crate::asked::{Asked, Authenticated};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -80,6 +84,26 @@ pub struct Profile {
     pub may_enter: bool,
     /// Why not, where it may not.
     pub barred: Option<Barred>,
+    /// The accounts that this profile serves as an administrator of a partner.
+    pub serves: Vec<ServedAccount>,
+}
+
+/// An account that a partner's administrator serves.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServedAccount {
+    /// The account's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub account: AccountId,
+    /// The account's name.
+    pub account_name: String,
+    /// The vendor's number for the account.
+    pub customer_number: String,
+}
+
+impl ServedAccount {
+    fn from_row(row: &AccountRow) -> Self {
+        Self { account: row.id, account_name: row.name.to_string(), customer_number: row.customer_number.to_string() }
+    }
 }
 
 impl Profile {
@@ -90,7 +114,7 @@ impl Profile {
         now: Timestamp,
     ) -> Self {
         let portal = portals.of(account.kind);
-        let may_enter = account.plan_allows_entry(now);
+        let barred = barred(account, now);
         Self {
             professional: professional.id,
             name: professional.name.clone(),
@@ -103,14 +127,27 @@ impl Profile {
             portal_url: portal.url.clone(),
             roles: professional.roles.iter().copied().collect(),
             service_plan: account.plan.as_ref().map(Plan::from_domain),
-            may_enter,
-            barred: (!may_enter).then_some(Barred {
-                code: "no_service_plan",
-                reason: "The account has no current service plan.",
-                next_step: "Ask an administrator of the account, or your partner, to renew the plan.",
-            }),
+            may_enter: barred.is_none(),
+            barred,
+            serves: Vec::new(),
         }
     }
+}
+
+/// R19: what keeps the people of an account from entering its portal now.
+pub(crate) fn barred(account: &AccountRow, now: Timestamp) -> Option<Barred> {
+    if account.closed_at.is_some() {
+        return Some(Barred {
+            code: "account_closed",
+            reason: "The account is closed.",
+            next_step: "Ask support if this is a surprise.",
+        });
+    }
+    (!account.plan_allows_entry(now)).then_some(Barred {
+        code: "no_service_plan",
+        reason: "The account has no current service plan.",
+        next_step: "Ask an administrator of the account, or your partner, to renew the plan.",
+    })
 }
 
 /// Who am I, and which profiles are mine
@@ -124,12 +161,44 @@ pub async fn read(State(api): State<Api>, by: Authenticated) -> Result<Json<Me>,
     let (found, profiles) = (api.views.identity(identity).await?, api.views.profiles(identity).await?);
     let now = api.store.clock().now();
     let portals = &api.settings.portals;
+    let mut shown: Vec<Profile> =
+        profiles.iter().map(|(profile, account)| Profile::from_rows(profile, account, portals, now)).collect();
+    for (served, account) in api.views.served_by(identity).await? {
+        let servers = shown
+            .iter_mut()
+            .filter(|profile| profile.account == served.partner && profile.roles.contains(&Role::Administrator));
+        servers.for_each(|profile| profile.serves.push(ServedAccount::from_row(&account)));
+    }
     Ok(Json(Me {
         identity,
         issuer: found.as_ref().map(|found| found.issuer.clone()),
         kind: found.as_ref().map(|found| found.kind),
         name: found.as_ref().and_then(|found| found.name.clone()),
         address: found.as_ref().and_then(|found| found.address.clone()),
-        profiles: profiles.iter().map(|(p, account)| Profile::from_rows(p, account, portals, now)).collect(),
+        profiles: shown,
     }))
+}
+
+/// The address that the person is known by.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Associate {
+    /// The address.
+    #[schema(example = "robin.rivers@harbour.example")]
+    pub email: String,
+}
+
+/// Ask for links by the address one is known by
+///
+/// For signed-in people. Every profile that is registered with the address gets a mail at that address, with a link that
+/// only this identity can use. The answer is the same whatever is found, and beyond the limits, too: an address is mailed
+/// 3 times an hour and 10 times a day at most, for an identity 5 times an hour.
+#[utoipa::path(post, path = "/v1/me/associations", tag = "me", request_body = Associate,
+    responses((status = 202, description = "Taken", body = Taken), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn associate(State(api): State<Api>, asked: Asked<Associate>) -> Result<Response, Problem> {
+    let identity = asked.by.person()?;
+    let address = address(&asked.body.email)?;
+    asked.by.register(&api).await?;
+    api.store.request_association(&api.look_up_key, identity, &address).await?;
+    Ok((StatusCode::ACCEPTED, Json(Taken { taken: true })).into_response())
 }

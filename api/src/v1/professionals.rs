@@ -1,26 +1,26 @@
-//! Professionals: list, read, add, invite.
+//! Professionals: list, read, add, edit, delete, hand over, untie, erase, invite.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use domain::address::EmailAddress;
-use domain::command::{Command, NewLink};
+use domain::command::{Command, Edit, NewLink};
 use domain::event::Event;
 use domain::ids::{AccountId, InvitationId, ProfessionalId};
 use domain::invitation::Lifetime;
 use domain::name::PersonName;
 use domain::personal::ProfessionalDetails;
 use domain::refusal::Refusal;
-use domain::words::{Language, Role};
+use domain::tag::Subject;
+use domain::words::{Language, Role, Scope};
 use projections::professionals::{PAGE_MAX, ProfessionalRow};
 use serde::{Deserialize, Serialize};
 use store::{Executed, random};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::{READERS, sentence};
-use super::history::check_reader;
-use super::{Done, created, read_cursor, with_etag, write_cursor};
-use crate::asked::{Asked, Authenticated, InPath, InQuery};
+use super::{Done, check_manager, created, cut_page, read_cursor, roles, with_etag};
+use crate::asked::{Asked, Authenticated, InPath, InQuery, Nothing};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -89,13 +89,13 @@ pub struct Page<T> {
 pub struct PageQuery {
     /// Where the page begins: the `next` of the one before.
     pub cursor: Option<String>,
-    /// How many items at most; 1 to 200.
+    /// How many items at most; 1 to 199.
     pub limit: Option<usize>,
 }
 
 /// List an account's people
 ///
-/// For staff and for administrators of the account.
+/// For staff, administrators of the account and of the partners that serve it.
 #[utoipa::path(get, path = "/v1/accounts/{account}/professionals", tag = "professionals",
     params(("account" = uuid::Uuid, Path,), PageQuery),
     responses((status = 200, description = "A page, by id", body = Page<Professional>), (status = "default", response = crate::docs::ProblemResponse)))]
@@ -106,18 +106,12 @@ pub async fn list(
     InQuery(query): InQuery<PageQuery>,
 ) -> Result<Json<Page<Professional>>, Problem> {
     let reader = by.person_or(READERS)?;
-    check_reader(&api, account, reader).await?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    check_manager(&api, account, reader).await?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX - 1);
     let after: Option<ProfessionalId> = read_cursor(query.cursor.as_deref())?;
     let after = after.map(|id| id.to_string()).unwrap_or_default();
-    let rows = api.views.professionals(account, reader, &after, limit).await?;
-    let last = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.to_string());
-    let next = match last {
-        Some(last) if !api.views.professionals(account, reader, &last, 1).await?.is_empty() => {
-            Some(write_cursor(&last))
-        }
-        _ => None,
-    };
+    let rows = api.views.professionals(account, reader, &after, limit + 1).await?;
+    let (rows, next) = cut_page(rows, limit, |row| row.id.to_string());
     Ok(Json(Page { items: rows.iter().map(Professional::from_row).collect(), next }))
 }
 
@@ -134,7 +128,7 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let reader = by.person_or(READERS)?;
     let found = api.views.professional(account, professional, reader).await?.ok_or(Refusal::UnknownProfessional)?;
-    Ok(with_etag(found.position, Professional::from_row(&found)))
+    Ok(with_etag(found.changed_by, Professional::from_row(&found)))
 }
 
 /// Who is added.
@@ -173,7 +167,7 @@ pub struct AddedProfessional {
 
 /// Add a professional
 ///
-/// For administrators of the account, support and the back office. The first person of an account becomes its
+/// For administrators of the account, partners who serve it, support and the back office. The first person of an account becomes its
 /// administrator and holds the mandatory roles.
 #[utoipa::path(post, path = "/v1/accounts/{account}/professionals", tag = "professionals", request_body = AddProfessional,
     params(("account" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key")),
@@ -184,11 +178,7 @@ pub async fn add(
     asked: Asked<AddProfessional>,
 ) -> Result<Response, Problem> {
     let body = &asked.body;
-    let details = ProfessionalDetails {
-        name: PersonName::parse(&body.name).map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
-        address: EmailAddress::parse(&body.address)
-            .map_err(|error| Problem::invalid(error.code(), sentence(&error)))?,
-    };
+    let details = ProfessionalDetails { name: person_name(&body.name)?, address: address(&body.address)? };
     let link = new_link(&api, body.lifetime_hours)?;
     let command = Command::AddProfessional {
         account,
@@ -216,6 +206,181 @@ fn added(executed: &Executed) -> Option<AddedProfessional> {
     professional.map(|professional| AddedProfessional { professional, roles, invitation })
 }
 
+/// What changes about a person; what is left out stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditProfessional {
+    /// The new name, 1 to 80 characters.
+    pub name: Option<String>,
+    /// The new address. Open invitations are revoked, and the old address is told.
+    pub address: Option<String>,
+    /// The new language of mail to the person.
+    #[schema(value_type = Option<String>, example = "de")]
+    pub language: Option<Language>,
+    /// Whether to send an invitation to the address in the same step.
+    #[serde(default)]
+    pub send_invitation: bool,
+    /// How many hours the link works, 1 to 720; 168 if it is left out.
+    pub lifetime_hours: Option<i64>,
+}
+
+/// A person who was changed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ChangedProfessional {
+    /// The profile's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub professional: ProfessionalId,
+    /// The invitation, if one is sent.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<InvitationId>,
+    /// What the caller should know about what was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that was done as asked, and that the caller should think about.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Warning {
+    /// The stable code.
+    #[schema(example = "administrator_without_identity")]
+    pub code: &'static str,
+    /// One sentence for people.
+    pub message: &'static str,
+}
+
+impl ChangedProfessional {
+    pub(crate) fn new(professional: ProfessionalId, executed: &Executed) -> Self {
+        let invitation = executed.events.iter().find_map(|recorded| match &recorded.event {
+            Event::InvitationIssued(e) => Some(e.invitation),
+            _ => None,
+        });
+        Self { professional, invitation, warnings: Vec::new() }
+    }
+}
+
+/// Edit a professional
+///
+/// For administrators of the account, partners who serve it, support and the back office, and for the person itself.
+/// Another address revokes the open invitation; with `send_invitation` the new address is invited in the same step.
+#[utoipa::path(patch, path = "/v1/accounts/{account}/professionals/{professional}", tag = "professionals",
+    request_body = EditProfessional,
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Edited", body = Done<ChangedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn edit(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<EditProfessional>,
+) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+    let body = &asked.body;
+    let link = new_link(&api, body.lifetime_hours)?;
+    let edit = Edit {
+        name: body.name.as_deref().map(person_name).transpose()?,
+        address: body.address.as_deref().map(address).transpose()?,
+        language: body.language,
+        invitation: body.send_invitation.then_some(link),
+    };
+    let command = Command::EditProfessional { account, professional, edit };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+}
+
+/// Delete a professional
+///
+/// For administrators of the account, partners who serve it, support and the back office. Administrators and holders of a
+/// mandatory contact role are not deleted: the refusal lists everything that stands in the way, and what resolves it.
+#[utoipa::path(delete, path = "/v1/accounts/{account}/professionals/{professional}", tag = "professionals",
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Deleted", body = Done<ChangedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn delete(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+    let command = Command::DeleteProfessional { account, professional };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+}
+
+/// Who takes the roles over.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOver {
+    /// The professional who gets every role.
+    #[schema(value_type = uuid::Uuid)]
+    pub to: ProfessionalId,
+}
+
+/// Hand over and delete
+///
+/// Gives every role of the person to another and deletes the person, in one step.
+#[utoipa::path(post, path = "/v1/accounts/{account}/professionals/{professional}/hand-over", tag = "professionals",
+    request_body = HandOver,
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Handed over and deleted", body = Done<ChangedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn hand_over(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<HandOver>,
+) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+    let command = Command::HandOver { account, professional, to: asked.body.to };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let mut changed = ChangedProfessional::new(professional, &executed);
+    changed.warnings = roles::warnings(&api, account, Some(asked.body.to)).await?;
+    Ok(Json(Done::new(changed, &executed, views)))
+}
+
+/// Untie the identity
+///
+/// The person's identity no longer opens the profile; a new invitation links another. For those who may edit the person.
+#[utoipa::path(delete, path = "/v1/accounts/{account}/professionals/{professional}/association", tag = "professionals",
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Untied", body = Done<ChangedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn unlink(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+    let command = Command::UnlinkIdentity { account, professional };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let mut changed = ChangedProfessional::new(professional, &executed);
+    changed.warnings = roles::warnings(&api, account, None).await?;
+    Ok(Json(Done::new(changed, &executed, views)))
+}
+
+/// Erase a person
+///
+/// Needs the scope `support`. Deletes the person if need be, and destroys what is personal about them, and about those of
+/// their identities that no other profile has: nobody can read it any more, in the log, the views or a backup of today's
+/// key store. History keeps what happened.
+#[utoipa::path(post, path = "/v1/accounts/{account}/professionals/{professional}/erase", tag = "professionals",
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), ("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller and key"), ("If-Match" = Option<String>, Header, description = "The ETag that was read; another one is refused")),
+    responses((status = 200, description = "Erased", body = Done<ChangedProfessional>), (status = "default", response = crate::docs::ProblemResponse)))]
+pub async fn erase(
+    State(api): State<Api>,
+    InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+    asked.by.staff(&[Scope::Support])?;
+    let events = api.store.events_about(&Subject::Account(account)).await?;
+    let mut identities: Vec<_> = events
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Event::IdentityAssociated(e) if e.professional == professional => Some(e.to),
+            _ => None,
+        })
+        .collect();
+    identities.sort_unstable();
+    identities.dedup();
+    let command = Command::ErasePerson { account, professional, identities };
+    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    if let Err(error) = api.store.clean_files().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the database's files were not cleaned yet");
+    }
+    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+}
+
 /// How an invitation is sent.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -238,7 +403,8 @@ pub struct SentInvitation {
 
 /// Send an invitation, or send it again
 ///
-/// For administrators of the account, support, the back office and operators, and for the person itself. Sending again
+/// For administrators of the account, partners who serve it, support, the back office and operators, and for the person
+/// itself. Sending again
 /// makes a new link; older ones say that a newer one was sent.
 #[utoipa::path(post, path = "/v1/accounts/{account}/professionals/{professional}/invitations", tag = "invitations",
     request_body = Option<SendInvitation>,
@@ -263,6 +429,14 @@ pub async fn send_invitation(
     });
     let sent = sent.ok_or_else(Problem::unavailable)?;
     Ok(created(&format!("/v1/invitations/{}", sent.invitation), Done::new(sent, &executed, views)))
+}
+
+pub(crate) fn person_name(text: &str) -> Result<PersonName, Problem> {
+    PersonName::parse(text).map_err(|error| Problem::invalid(error.code(), sentence(&error)))
+}
+
+pub(crate) fn address(text: &str) -> Result<EmailAddress, Problem> {
+    EmailAddress::parse(text).map_err(|error| Problem::invalid(error.code(), sentence(&error)))
 }
 
 /// What a new link needs beside the state.

@@ -149,7 +149,7 @@ impl<'a> Columns<'a> {
                 columns.tag_event.extend(tags.iter().map(|_| event));
                 columns.tag_key.extend(tags.iter().map(|tag| tag.0));
             }
-            if let Some((person, wrapped)) = &command.person_key {
+            for (person, wrapped) in &command.person_keys {
                 columns.key_command.push(number);
                 columns.key_person.push(person.to_string());
                 columns.key_wrapped.push(wrapped);

@@ -73,7 +73,7 @@ impl SqliteEngine {
 
     /// Inserts the commands that stand, moves the head and commits.
     async fn write(&mut self, head: Position, batch: &[BatchCommand], stands: &[bool]) -> Result<(), sqlx::Error> {
-        let (mut events, mut tags, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut events, mut tags, mut keys, mut erased) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut position = head;
         for command in batch.iter().zip(stands).filter(|(_, stands)| **stands).map(|(command, _)| command) {
             for (envelope, event_tags) in &command.events {
@@ -81,7 +81,12 @@ impl SqliteEngine {
                 events.push(json!([position, envelope]));
                 tags.extend(event_tags.iter().map(|tag| json!([tag.0, position])));
             }
-            keys.extend(command.person_key.iter().map(|(person, wrapped)| json!([person, wrapped])));
+            for (person, wrapped) in &command.person_keys {
+                match wrapped.is_empty() {
+                    true => erased.push(*person),
+                    false => keys.push(json!([person, wrapped])),
+                }
+            }
         }
         self.insert(
             "insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1)",
@@ -99,7 +104,26 @@ impl SqliteEngine {
             let connection = self.connection().await?;
             sqlx::query("update log_head set position = $1").bind(position).execute(connection).await?;
         }
+        self.erase(&erased).await?;
         self.run("commit").await
+    }
+
+    /// Destroys the keys of persons, and what in the working state leads to them.
+    async fn erase(&mut self, persons: &[Uuid]) -> Result<(), sqlx::Error> {
+        const ERASURES: [&str; 6] = [
+            "delete from person_key where person = $1",
+            "delete from identity_look_up where identity = $1",
+            "delete from session where identity = $1",
+            "delete from flow where state like '%' || $1 || '%'",
+            "delete from association_request where identity = $1",
+            "insert into erased_person (number, person) select coalesce(max(number), 0) + 1, $1 from erased_person",
+        ];
+        for person in persons {
+            for sql in ERASURES {
+                sqlx::query(sql).bind(person.to_string()).execute(self.connection().await?).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions of signed-in browsers: a random reference in the cookie, everything else here (T34, T37).
 
-use domain::ids::IdentityId;
+use domain::ids::{IdentityId, ProfessionalId};
 use domain::time::{Millis, Timestamp};
 
 use super::{at_rest, fresh_secret};
@@ -23,6 +23,8 @@ pub struct Session {
     pub csrf: Secret<String>,
     /// When the person proved the identity to its provider.
     pub signed_in_at: Timestamp,
+    /// The one profile that the browser acts as, if it has chosen one (R18).
+    pub profile: Option<ProfessionalId>,
 }
 
 impl Store {
@@ -56,8 +58,8 @@ impl Store {
     /// The database does not answer.
     pub async fn session(&self, secret: &str) -> Result<Option<Session>, ReadError> {
         let (hash, now) = (at_rest(secret), self.clock.now());
-        let row: Option<(String, String, i64, i64)> = sqlx::query_as(
-            "select identity, csrf, signed_in_at, seen_at from session \
+        let row: Option<(String, String, i64, i64, Option<String>)> = sqlx::query_as(
+            "select identity, csrf, signed_in_at, seen_at, profile from session \
              where id_hash = $1 and seen_at > $2 and created_at > $3",
         )
         .bind(&hash)
@@ -65,7 +67,7 @@ impl Store {
         .bind(now.0 - AGE_MAX.0)
         .fetch_optional(&self.pool)
         .await?;
-        let Some((identity, csrf, signed_in_at, seen_at)) = row else { return Ok(None) };
+        let Some((identity, csrf, signed_in_at, seen_at, profile)) = row else { return Ok(None) };
         if now.0 - seen_at > NOTE_USE_EVERY.0 {
             sqlx::query("update session set seen_at = $1 where id_hash = $2")
                 .bind(now.0)
@@ -74,7 +76,21 @@ impl Store {
                 .await?;
         }
         let csrf = Secret::new(csrf);
-        Ok(identity.parse().ok().map(|identity| Session { identity, csrf, signed_in_at: Timestamp(signed_in_at) }))
+        let (signed_in_at, profile) = (Timestamp(signed_in_at), profile.and_then(|profile| profile.parse().ok()));
+        Ok(identity.parse().ok().map(|identity| Session { identity, csrf, signed_in_at, profile }))
+    }
+
+    /// Lets the browser act as a profile (R18); the caller has checked that it is the identity's own.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn choose_profile(&self, secret: &str, profile: ProfessionalId) -> Result<(), ReadError> {
+        sqlx::query("update session set profile = $1 where id_hash = $2")
+            .bind(profile.to_string())
+            .bind(at_rest(secret))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Ends a session; one that has ended already changes nothing.

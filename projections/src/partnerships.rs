@@ -1,0 +1,89 @@
+//! Partnerships: which partner account serves which customer account.
+
+use domain::event::{Event, Recorded};
+use domain::ids::{AccountId, IdentityId};
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::AccountRow;
+use crate::view::{Column, Value, View};
+use crate::views::{QueryError, Reader, Views};
+
+/// Accounts served by one identity that are listed.
+const SERVED_MAX: usize = 1_000;
+
+/// The view of partnerships, by both accounts.
+#[derive(Debug)]
+pub struct Partnerships;
+
+/// One partner that serves one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartnershipRow {
+    /// The customer account.
+    pub account: AccountId,
+    /// The partner account.
+    pub partner: AccountId,
+}
+
+impl View for Partnerships {
+    const NAME: &'static str = "partnerships";
+    const VERSION: i64 = 1;
+    const COLUMNS: &'static [Column] = &[Column::Text("account"), Column::Text("partner")];
+    type Row = PartnershipRow;
+
+    fn keys(recorded: &Recorded) -> Vec<String> {
+        match &recorded.event {
+            Event::PartnerAssigned(e) => vec![format!("{}/{}", e.account, e.partner)],
+            Event::PartnerRemoved(e) => vec![format!("{}/{}", e.account, e.partner)],
+            _ => vec![],
+        }
+    }
+
+    fn apply(_: &str, row: Option<PartnershipRow>, recorded: &Recorded) -> Option<PartnershipRow> {
+        match &recorded.event {
+            Event::PartnerAssigned(e) => Some(PartnershipRow { account: e.account, partner: e.partner }),
+            Event::PartnerRemoved(_) => None,
+            _ => row,
+        }
+    }
+
+    fn columns(row: &PartnershipRow) -> Vec<Value> {
+        vec![Value::Text(Some(row.account.to_string())), Value::Text(Some(row.partner.to_string()))]
+    }
+}
+
+impl Views {
+    /// Finds a partner account that serves the account and that the reader administers; the decision checks it again.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn serving_partner(&self, account: AccountId, reader: Reader) -> Result<Option<AccountId>, QueryError> {
+        let (identity, profile) = reader.texts();
+        if identity.is_empty() {
+            return Ok(None);
+        }
+        let found: Option<PartnershipRow> = self
+            .find(
+                "select s.body from partnerships s join professionals r on r.account = s.partner \
+                 where s.account = $1 and r.identity = $2 and ($3 = '' or r.key = $3) and r.is_administrator = 1 \
+                 order by s.key limit 1",
+                &[&account.to_string(), &identity, &profile],
+            )
+            .await?;
+        Ok(found.map(|found| found.partner))
+    }
+
+    /// Lists the partnerships through which an identity serves accounts, with those accounts.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn served_by(&self, identity: IdentityId) -> Result<Vec<(PartnershipRow, AccountRow)>, QueryError> {
+        self.list_pairs(
+            "select s.body, a.body from partnerships s join professionals r on r.account = s.partner \
+             join accounts a on a.key = s.account where r.identity = $1 and r.is_administrator = 1 \
+             order by s.key limit $2",
+            &[&identity.to_string()],
+            SERVED_MAX,
+        )
+        .await
+    }
+}
