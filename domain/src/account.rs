@@ -47,6 +47,8 @@ pub struct Account {
     pub mails: HashMap<MailId, Mail>,
     /// The mails that a server took over, with their bounces so far.
     pub sent: HashMap<MailId, Sent>,
+    /// When an administrator was last seen, as far as it is recorded: it outlasts the role and the person (R21).
+    pub administrator_seen_at: Option<Timestamp>,
     /// The last event that changed the account itself; readers know it as the account's tag.
     pub changed_by: Option<EventId>,
 }
@@ -296,6 +298,9 @@ impl Account {
         self.standing.evolve(&recorded.event);
         self.evolve_account(&recorded.event);
         self.evolve_people(recorded);
+        if self.shows_administrator(&recorded.event) {
+            self.administrator_seen_at = Some(recorded.recorded_at);
+        }
         self.evolve_invitations(recorded);
         self.evolve_wishes(&recorded.event);
         self.evolve_sent(&recorded.event);
@@ -305,6 +310,19 @@ impl Account {
         }
         for changed in recorded.event.changed_professionals() {
             self.change_professional(changed, |professional| professional.changed_by = Some(recorded.id));
+        }
+    }
+
+    /// Whether the event shows that an administrator is there. Nobody records how often an ordinary professional signs
+    /// in, so whoever becomes administrator with an identity counts as seen.
+    fn shows_administrator(&self, event: &Event) -> bool {
+        match event {
+            Event::AdministratorSignedIn(_) => true,
+            Event::IdentityAssociated(e) => self.standing.administrators.contains(&e.professional),
+            Event::RoleGiven(e) if e.role == Role::Administrator => {
+                self.professionals.get(&e.professional).is_some_and(|found| found.identity.is_some())
+            }
+            _ => false,
         }
     }
 
@@ -426,6 +444,7 @@ impl Account {
             }
             Event::AccessRequestApproved(e) => drop(self.access_requests.remove(&e.access_request)),
             Event::AccessRequestDeclined(e) => drop(self.access_requests.remove(&e.access_request)),
+            Event::IdentityErased(e) => self.access_requests.retain(|_, wish| wish.identity != e.identity),
             Event::AppointmentProposed(e) => {
                 let appointment = Appointment {
                     professional: e.professional,
@@ -453,6 +472,8 @@ impl Account {
                     sent.has_bounced = true;
                 }
             }
+            // A reply that comes later could not be sealed any more (R27).
+            Event::ProfessionalErased(e) => self.sent.retain(|_, sent| sent.professional != e.professional),
             _ => {}
         }
     }

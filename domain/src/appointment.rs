@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::account::{Appointment, AppointmentStatus};
 use crate::authority::Scene;
 use crate::command::Verdict;
+use crate::decide::SIGN_IN_RECORDED_EVERY;
 use crate::event::{
     AppointmentEnded, AppointmentObjected, AppointmentOutcome, AppointmentProposed, Event, Notice, NoticeIssued,
     NoticeTo, RoleTaken,
@@ -100,7 +101,8 @@ pub(crate) fn object(scene: &Scene<'_>, id: AppointmentId) -> Result<Vec<Event>,
     }
 }
 
-/// Support decides an appointment that has not ended.
+/// Support decides an appointment that has not ended. It does not cut a window short: for that it appoints by itself,
+/// with grounds of its own.
 pub(crate) fn decide(scene: &Scene<'_>, id: AppointmentId, verdict: Verdict) -> Result<Vec<Event>, Refusal> {
     scene.need_staff(SUPPORT)?;
     let found = appointment(scene, id)?;
@@ -108,6 +110,7 @@ pub(crate) fn decide(scene: &Scene<'_>, id: AppointmentId, verdict: Verdict) -> 
         return Err(Refusal::AppointmentEnded);
     }
     Ok(match verdict {
+        Verdict::CarryOut if found.status == AppointmentStatus::Waiting => carry_out_due(scene, id)?,
         Verdict::CarryOut => carry_out(scene, id, found),
         Verdict::Reject => vec![ended(scene, id, found, AppointmentOutcome::Rejected)],
     })
@@ -128,11 +131,11 @@ fn appointment<'a>(scene: &Scene<'a>, id: AppointmentId) -> Result<&'a Appointme
     scene.account.appointments.get(&id).ok_or(Refusal::UnknownAppointment)
 }
 
-/// R21: whether an administrator signed in during the last [`ABSENCE`].
+/// R21: whether an administrator may have signed in during the last [`ABSENCE`], whoever is one now. The last sign-in
+/// may be as much as [`SIGN_IN_RECORDED_EVERY`] after the last one that is recorded.
 fn was_administrator_seen(scene: &Scene<'_>) -> bool {
-    let administrators = scene.account.standing.administrators.iter();
-    let seen = administrators.filter_map(|id| scene.account.professionals.get(id)?.signed_in_at);
-    seen.max().is_some_and(|seen| scene.now() < seen + ABSENCE)
+    let seen = scene.account.administrator_seen_at;
+    seen.is_some_and(|seen| scene.now() < seen + SIGN_IN_RECORDED_EVERY + ABSENCE)
 }
 
 /// The new administrator takes the role, the replaced one loses it, and everybody concerned is told.

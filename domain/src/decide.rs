@@ -35,6 +35,8 @@ pub struct Identity {
     pub profiles: BTreeSet<(AccountId, ProfessionalId)>,
     /// Its open access requests.
     pub access_requests: BTreeSet<AccessRequestId>,
+    /// The accounts that it asked to be added to.
+    pub asked: BTreeSet<AccountId>,
 }
 
 impl Identity {
@@ -53,6 +55,7 @@ impl Identity {
             }
             Event::AccessRequested(e) => {
                 self.access_requests.insert(e.access_request);
+                self.asked.insert(e.account);
             }
             _ => {}
         }
@@ -238,7 +241,7 @@ fn decide_about_account(past: &Past<'_>, scene: &Scene<'_>, command: &Command) -
         }
         Command::DeclineAccessRequest { access_request, .. } => access::decline(scene, *access_request),
         Command::ErasePerson { professional, identities, .. } => {
-            let identities: Vec<_> = identities.iter().map(|id| (*id, past.identity(*id))).collect();
+            let identities = identities.iter().map(|id| (*id, past.identity(*id))).collect();
             erasure::erase(scene, *professional, &identities)
         }
         Command::RecordSignIn { identity, .. } => Ok(record_sign_in(scene, *identity)),
@@ -261,10 +264,7 @@ fn decide_about_people(scene: &Scene<'_>, command: &Command) -> Result<Vec<Event
         Command::SendInvitation { professional, new, .. } => invitation::send(scene, *professional, new),
         Command::RevokeInvitation { invitation, .. } => invitation::revoke(scene, *invitation),
         Command::RetryInvitation { professional, invitation, address, new, .. } => {
-            if scene.account.invitations.get(invitation).is_some_and(|found| found.professional != *professional) {
-                return Err(Refusal::UnknownInvitation); // else the address would be sealed under another person's key
-            }
-            invitation::retry(scene, *invitation, address.as_ref(), new)
+            invitation::retry(scene, *invitation, *professional, address.as_ref(), new)
         }
         Command::InviteByAssociation { professional, identity, address, new, .. } => {
             access::invite(scene, *professional, *identity, address, new)

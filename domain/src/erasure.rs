@@ -1,5 +1,7 @@
 //! The decision to erase a person (R27). The keys are destroyed in the append of these events.
 
+use std::collections::BTreeMap;
+
 use crate::authority::Scene;
 use crate::decide::Identity;
 use crate::event::{CancelReason, Event, IdentityErased, ProfessionalErased};
@@ -12,7 +14,7 @@ use crate::{mail, people};
 pub(crate) fn erase(
     scene: &Scene<'_>,
     id: ProfessionalId,
-    identities: &[(IdentityId, &Identity)],
+    identities: &BTreeMap<IdentityId, &Identity>,
 ) -> Result<Vec<Event>, Refusal> {
     match scene.need_staff(&[Scope::Support]) {
         Err(Refusal::AccountClosed) => {} // R7: erasure is still possible
@@ -28,11 +30,28 @@ pub(crate) fn erase(
             events.extend(people::departure(scene, id));
             &living.identities
         }
-        (None, Some(departed)) if departed.is_erased => return Ok(vec![]),
         (None, Some(departed)) => &departed.identities,
         (None, None) => return Err(Refusal::UnknownProfessional),
     };
-    events.extend(mail::cancel_all(scene, id, CancelReason::Erased));
+    // Who was erased already may have identities left that were not known then, or had another profile.
+    if !account.departed.get(&id).is_some_and(|departed| departed.is_erased) {
+        events.extend(mail::cancel_all(scene, id, CancelReason::Erased));
+        events.push(professional_erased(scene, id));
+    }
+    for (identity, state) in identities {
+        let others = state.profiles.iter().any(|(_, professional)| *professional != id);
+        if own.contains(identity) && state.is_registered && !state.is_erased && !others {
+            let access_requests = state.access_requests.iter().copied().collect();
+            let accounts = state.asked.iter().copied().collect();
+            events.push(IdentityErased { identity: *identity, access_requests, accounts }.into());
+        }
+    }
+    Ok(events)
+}
+
+/// The event that erases the professional, with every invitation and appointment in order of their ids.
+fn professional_erased(scene: &Scene<'_>, id: ProfessionalId) -> Event {
+    let account = scene.account;
     let mut invitations: Vec<_> =
         account.invitations.iter().filter(|(_, it)| it.professional == id).map(|(invitation, _)| *invitation).collect();
     let mut appointments: Vec<_> = account
@@ -43,13 +62,5 @@ pub(crate) fn erase(
         .collect();
     invitations.sort_unstable();
     appointments.sort_unstable();
-    events.push(ProfessionalErased { account: scene.id, professional: id, invitations, appointments }.into());
-    for (identity, state) in identities {
-        let others = state.profiles.iter().any(|(_, professional)| *professional != id);
-        if own.contains(identity) && state.is_registered && !state.is_erased && !others {
-            let access_requests = state.access_requests.iter().copied().collect();
-            events.push(IdentityErased { identity: *identity, access_requests }.into());
-        }
-    }
-    Ok(events)
+    ProfessionalErased { account: scene.id, professional: id, invitations, appointments }.into()
 }

@@ -361,6 +361,8 @@ pub enum RevocationReason {
     AddressChanged,
     /// The person was deleted.
     ProfessionalDeleted,
+    /// The person's identity was untied: no older proof outlives it.
+    IdentityUnlinked,
     /// The account was closed.
     AccountClosed,
     /// The partner that issued it serves the account no longer (R22).
@@ -689,6 +691,9 @@ pub struct IdentityErased {
     pub identity: IdentityId,
     /// Its access requests that were open.
     pub access_requests: Vec<AccessRequestId>,
+    /// The accounts that it asked to be added to: their decisions must not use what was erased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountId>,
 }
 
 /// Somebody read a history.
@@ -835,6 +840,7 @@ impl Event {
             }
             Self::IdentityUnlinked(e) => tags.push(Tag::Identity(e.identity)),
             Self::AccessRequested(e) => tags.push(Tag::Identity(e.identity)),
+            Self::IdentityErased(e) => tags.extend(e.accounts.iter().copied().map(Tag::Account)),
             _ => {}
         }
         tags

@@ -1,5 +1,6 @@
 //! Decisions about invitations: send, revoke, visit, click, ask for the newest, code, accept.
 
+use crate::access::ASSOCIATION_LIFETIME;
 use crate::account::{Account, Invitation, InvitationStatus};
 use crate::address::EmailAddress;
 use crate::authority::Scene;
@@ -203,13 +204,15 @@ pub(crate) fn issue(
     if is_counted(Some(right.by), &scene.context.caller.actor) && is_used_up {
         return Err(Refusal::SendsUsedUp);
     }
+    // Whoever renews a link that needs no code, it is short-lived.
+    let lifetime = if right.bound_to.is_some() { ASSOCIATION_LIFETIME } else { new.lifetime };
     Ok(vec![
         InvitationIssued {
             account: link.account,
             professional,
             invitation: link.invitation,
             generation: link.generation,
-            expires_at: now + new.lifetime.0,
+            expires_at: now + lifetime.0,
             link_key: new.link_key.clone(),
             may_replace: right.may_replace,
             mail: MailId::derive(link.invitation, link.generation, "invitation", 1),
@@ -248,11 +251,15 @@ pub(crate) fn revoke(scene: &Scene<'_>, id: InvitationId) -> Result<Vec<Event>, 
 pub(crate) fn retry(
     scene: &Scene<'_>,
     id: InvitationId,
+    of: ProfessionalId,
     address: Option<&EmailAddress>,
     new: &NewLink,
 ) -> Result<Vec<Event>, Refusal> {
     scene.manage(SENDERS)?;
     let found = scene.account.invitation(id)?;
+    if found.professional != of {
+        return Err(Refusal::UnknownInvitation); // else the address would be sealed under another person's key
+    }
     if scene.account.departed.contains_key(&found.professional) {
         return Err(Refusal::ProfessionalDeleted);
     }
@@ -273,10 +280,12 @@ pub(crate) fn retry(
     send_next(scene, by, id, found, new)
 }
 
-/// R24: records a visit while the budget lasts. A visit is never refused for what the invitation has become.
+/// R24: records a visit while the budget lasts. A visit is never refused for what the invitation has become; once the
+/// person is deleted or the account closed, it is recorded no more (R7).
 pub(crate) fn visit(account: &Account, link: Link) -> Result<Vec<Event>, Refusal> {
     let found = of_link(account, link)?;
-    if found.visits.get(&link.generation).is_some_and(|visits| *visits >= VISITS_MAX) {
+    let is_over = !account.is_open() || !account.professionals.contains_key(&found.professional);
+    if is_over || found.visits.get(&link.generation).is_some_and(|visits| *visits >= VISITS_MAX) {
         return Ok(vec![]);
     }
     Ok(vec![

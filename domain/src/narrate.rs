@@ -237,6 +237,7 @@ impl Narrator {
             RevocationReason::Asked => "",
             RevocationReason::AddressChanged => ": the address changed",
             RevocationReason::ProfessionalDeleted => ": the person was deleted",
+            RevocationReason::IdentityUnlinked => ": the person's identity was unlinked",
             RevocationReason::AccountClosed => ": the account was closed",
             RevocationReason::PartnerRemoved => ": the partner that sent it serves the account no longer",
             RevocationReason::Promoted => ": the person became administrator",
@@ -817,7 +818,7 @@ mod tests {
                 "What was personal about a person was erased.",
             ),
             (
-                IdentityErased { identity: NEW, access_requests: vec![] }.into(),
+                IdentityErased { identity: NEW, access_requests: vec![], accounts: vec![] }.into(),
                 "What was personal about an identity was erased.",
             ),
             (

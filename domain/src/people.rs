@@ -1,5 +1,7 @@
 //! Decisions about people: add, edit, delete, hand over, untie, and their roles.
 
+use uuid::Uuid;
+
 use crate::account::{Account, Invitation};
 use crate::authority::{Scene, is_outsider};
 use crate::command::{Edit, NewLink};
@@ -86,7 +88,8 @@ pub(crate) fn edit_by(
     }
     if address_changed {
         events.extend(revoke_open(scene, id, RevocationReason::AddressChanged, |_| true));
-        let mail = MailId::of_notice(scene.context.request.id, 0);
+        // One request may edit several people, and each of them is told.
+        let mail = MailId::of_notice(Uuid::new_v5(&scene.context.request.id, id.0.as_bytes()), 0);
         let (account, notice, to) = (scene.id, Notice::AddressChanged, NoticeTo::Former);
         let address = Some(address.clone());
         events.push(NoticeIssued { account, professional: id, notice, to, appointment: None, mail, address }.into());
@@ -226,12 +229,14 @@ pub(crate) fn take_role(scene: &Scene<'_>, id: ProfessionalId, role: Role) -> Re
     Ok(vec![RoleTaken { account: scene.id, professional: id, role }.into()])
 }
 
-/// Unties a person's identity; where there is none, nothing changes.
+/// Unties a person's identity; where there is none, nothing changes. No open invitation outlives it: whoever shall be
+/// linked next is invited anew.
 pub(crate) fn unlink(scene: &Scene<'_>, id: ProfessionalId) -> Result<Vec<Event>, Refusal> {
     scene.manage_professional(STAFF, id)?;
-    let identity = scene.account.professional(id)?.identity;
-    let unlinked = identity.map(|identity| IdentityUnlinked { account: scene.id, professional: id, identity });
-    Ok(unlinked.map(Event::from).into_iter().collect())
+    let Some(identity) = scene.account.professional(id)?.identity else { return Ok(vec![]) };
+    let mut events = vec![IdentityUnlinked { account: scene.id, professional: id, identity }.into()];
+    events.extend(revoke_open(scene, id, RevocationReason::IdentityUnlinked, |_| true));
+    Ok(events)
 }
 
 /// Revokes those open invitations of a person that the test picks.

@@ -1,6 +1,7 @@
 //! Accounts: customer numbers and service plans.
 
-use domain::event::{AccountOpened, ServicePlanSet};
+use domain::command::Command;
+use domain::event::{AccountOpened, AccountRenamed, ServicePlanSet};
 use domain::name::AccountName;
 use domain::refusal::Refusal;
 use domain::time::Millis;
@@ -82,4 +83,23 @@ fn r19_a_partner_account_has_no_plan() {
 fn r1_no_plan_is_set_for_an_account_that_was_never_opened() {
     let year = plan(start(), Millis::days(365));
     Given::nothing().when(&back_office(), set_plan(HARBOUR, Some(year))).then_refused(Refusal::UnknownAccount);
+}
+
+fn rename(name: &str) -> Command {
+    Command::RenameAccount { account: HARBOUR, name: AccountName::parse(name).unwrap() }
+}
+
+#[test]
+fn an_account_gets_another_name() {
+    let name = AccountName::parse("Harbour Holding").unwrap();
+    for caller in [back_office(), support()] {
+        let given = Given::account().when(&caller, rename("Harbour Holding"));
+        let given = given.then([AccountRenamed { account: HARBOUR, name: name.clone() }]);
+        assert_eq!(given.state(HARBOUR).name, Some(name.clone()));
+        given.when(&caller, rename("Harbour Holding")).then_nothing();
+    }
+    for caller in [person(ROBINS), staff(Scope::Operator), staff(Scope::Auditor), worker()] {
+        Given::robin_linked().when(&caller, rename("Harbour Holding")).then_refused(Refusal::ScopeMissing);
+    }
+    Given::nothing().when(&support(), rename("Harbour Holding")).then_refused(Refusal::UnknownAccount);
 }

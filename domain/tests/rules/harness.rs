@@ -332,16 +332,30 @@ impl Given {
         Then { given: self, result }
     }
 
+    /// Runs the command in question for a caller who has read what this event changed (`If-Match`).
+    pub fn when_read(mut self, known: EventId, caller: &Caller, command: Command) -> Then {
+        let result = self.execute_if(Some(known), caller, &command);
+        Then { given: self, result }
+    }
+
     /// Decides a command on the past of its boundary and appends the events.
     pub fn execute(&mut self, caller: &Caller, command: &Command) -> Result<Vec<Event>, Refusal> {
+        self.execute_if(None, caller, command)
+    }
+
+    fn execute_if(
+        &mut self,
+        if_match: Option<EventId>,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<Vec<Event>, Refusal> {
         let boundary = command.boundary(caller);
         for read in &boundary {
             self.known.entry(read.subject.clone()).or_insert_with(|| Known::nothing(&read.subject));
         }
         let past: Past<'_> = boundary.iter().map(|read| (&read.subject, &self.known[&read.subject])).collect();
         let now = self.clock.max(past.newest_at());
-        let request =
-            Request { id: Uuid::from_u128(0xee00 + self.log.len() as u128), key: None, body: None, if_match: None };
+        let request = Request { id: self.next_request(), key: None, body: None, if_match };
         let events = decide(&past, command, &Context { now, caller: caller.clone(), request: request.clone() })?;
         for event in &events {
             for read in boundary.iter().filter(|read| event.subjects().contains(&read.subject)) {
@@ -350,6 +364,11 @@ impl Given {
             self.append(now, &caller.actor, &request, event);
         }
         Ok(events)
+    }
+
+    /// The id of the next request.
+    pub fn next_request(&self) -> Uuid {
+        Uuid::from_u128(0xee00 + self.log.len() as u128)
     }
 
     fn append(&mut self, now: Timestamp, actor: &Actor, request: &Request, event: &Event) {
@@ -414,6 +433,39 @@ impl Then {
     pub fn then_types<const N: usize>(self, names: [&str; N]) -> Given {
         let events = self.result.expect("accepted");
         assert_eq!(events.iter().map(Event::name).collect::<Vec<_>>(), names);
+        self.given
+    }
+
+    /// The command was refused with these blockers, each a code and the command that gets past it.
+    #[track_caller]
+    pub fn then_blocked(self, code: &str, expected: &[(&str, &str)]) -> Given {
+        let refusal = self.result.expect_err("refused");
+        assert_eq!(refusal.code(), code);
+        let found = refusal.blockers().iter().map(|it| (it.code, it.command.as_deref().unwrap_or_default()));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        self.given
+    }
+
+    /// The command was refused with this code; says how many blockers there are.
+    #[track_caller]
+    pub fn then_blocked_with(self, code: &str) -> usize {
+        let refusal = self.result.expect_err("refused");
+        assert_eq!(refusal.code(), code);
+        refusal.blockers().len()
+    }
+
+    /// The command was accepted, whatever came of it.
+    #[track_caller]
+    pub fn then_accepted(self) -> Given {
+        self.result.expect("accepted");
+        self.given
+    }
+
+    /// The command was accepted, and its last event is of this type.
+    #[track_caller]
+    pub fn then_last(self, name: &str) -> Given {
+        let events = self.result.expect("accepted");
+        assert_eq!(events.last().map(Event::name), Some(name));
         self.given
     }
 
