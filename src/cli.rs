@@ -7,7 +7,8 @@ use domain::words::Scope;
 use uuid::Uuid;
 
 use crate::config::{self, Config, Mistake};
-use crate::{commands, serve, telemetry};
+use crate::export::Export;
+use crate::{commands, export, serve, telemetry};
 
 /// Links the sign-ins people already have to their profiles in business accounts.
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ enum Command {
     /// API keys of back office, support, operators and auditors
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Write a history, or the whole log, as JSON Lines or CSV; that it was read is recorded
+    Export(Export),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -131,6 +134,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Keys(KeysCommand::Create(key)) => commands::create_key(&load()?, &key.name, &key.scopes).await,
         Command::Keys(KeysCommand::List) => commands::list_keys(&load()?).await,
         Command::Keys(KeysCommand::Revoke { id }) => commands::revoke_key(&load()?, id).await,
+        Command::Export(wanted) => export::export(&load()?, wanted).await,
         Command::Openapi => commands::openapi(),
     }
 }

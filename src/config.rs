@@ -117,6 +117,11 @@ pub fn logging() -> Logging {
     Logging { filter: variable("VINCULUM_LOG"), is_json: variable("VINCULUM_LOG_FORMAT").as_deref() == Some("json") }
 }
 
+/// Who is at the command line, as the events of what is done there name it.
+pub fn user() -> String {
+    variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".into())
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

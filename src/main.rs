@@ -1,7 +1,8 @@
 //! Vinculum: the composition root and the one binary.
 //!
 //! It puts the house together and decides nothing. Reading order: [`cli`] is what can be asked for, [`config`] what it
-//! is told, [`serve`] how the service is put together, [`commands`] everything else, [`dev`] the development parts.
+//! is told, [`serve`] how the service is put together, [`commands`] and [`export`] everything else, [`dev`] the
+//! development parts.
 
 mod cli;
 mod config;
@@ -9,6 +10,7 @@ mod telemetry;
 mod serve;
 mod listen;
 mod commands;
+mod export;
 mod dev;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ mod views {
     mod node;
     mod tables;
 
+    mod as_of;
     mod authority;
     mod faults;
     mod pages;
@@ -25,4 +26,5 @@ mod views {
     mod rebuild;
     mod rows;
     mod start;
+    mod told;
 }

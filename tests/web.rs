@@ -13,6 +13,7 @@ mod web {
 
     mod engines;
     mod api;
+    mod auditing;
     mod authority;
     mod browsers;
     mod commands;

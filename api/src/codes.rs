@@ -25,6 +25,11 @@ const OWN: &[(&str, &str)] = &[
     ("retry_without_choice", "Name the invitations to send again, or the state of their mail."),
     ("bounce_status_invalid", "An enhanced status code has the form 5.1.1 (RFC 3463)."),
     ("time_invalid", "A time is not in the form of RFC 3339."),
+    ("as_of_invalid", "as_of is a time of the past in the form of RFC 3339, or a position that the log has reached."),
+    ("tag_invalid", "A tag is account, professional, invitation, identity or customer-number, a colon and a value."),
+    ("event_type_unknown", "There is no event type of that name."),
+    ("actor_invalid", "An actor is identity:<id>, key:<id>, cli:<user>, worker:<name> or link."),
+    ("unknown_identity", "There is no such identity."),
     // Addresses
     ("address_at_sign", "An address has exactly one @."),
     ("address_too_long", "An address has at most 254 bytes."),

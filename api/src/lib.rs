@@ -1,13 +1,14 @@
 //! HTTP: translate in, execute or query, translate out. The JSON API and the hosted pages.
 //!
 //! No rule of the domain stands here. Reading order: [`state`], [`asked`] and [`problem`] are what every handler uses;
-//! [`v1`] is the JSON API, [`pages`] what people see, [`oidc`] how they sign in, [`guard`] what stands before it all.
+//! [`told`] words the log, [`v1`] is the JSON API, [`pages`] what people see, [`oidc`] how they sign in, [`guard`] what stands before it all.
 
 pub mod state;
 pub mod asked;
 pub mod problem;
 pub mod codes;
 pub mod oidc;
+pub mod told;
 pub mod v1;
 pub mod docs;
 pub mod pages;

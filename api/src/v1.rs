@@ -21,7 +21,9 @@ use crate::state::{Api, ViewsState};
 pub mod access_requests;
 pub mod accounts;
 pub mod appointments;
+pub mod as_of;
 pub mod history;
+pub mod export;
 pub mod invitations;
 pub mod me;
 pub mod operations;
@@ -59,6 +61,8 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(operations::retry_many))
         .routes(routes!(operations::report_bounce))
         .routes(routes!(history::of_account))
+        .routes(routes!(history::of_tag))
+        .routes(routes!(export::read))
 }
 
 /// What a command did.

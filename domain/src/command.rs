@@ -263,8 +263,8 @@ pub enum Command {
     },
     /// Records that somebody read a history.
     RecordAuditRead {
-        /// The tag whose events are read.
-        tag: Tag,
+        /// The tag whose events are read; none where it is the whole log.
+        tag: Option<Tag>,
         /// What it is indexed under.
         subject: Subject,
     },

@@ -195,7 +195,8 @@ fn decide_alone(past: &Past<'_>, command: &Command, context: &Context) -> Result
                 Subject::Identity(identity) => (None, Some(*identity)),
                 Subject::CustomerNumber(_) | Subject::Request(_) => (None, None),
             };
-            vec![AuditRead { account, identity, tag: tag.to_string() }.into()]
+            let tag = tag.as_ref().map_or_else(|| AuditRead::WHOLE_LOG.to_owned(), ToString::to_string);
+            vec![AuditRead { account, identity, tag }.into()]
         }
         _ => unreachable!("invariant: every other command is about an account"),
     })

@@ -703,8 +703,13 @@ pub struct AuditRead {
     pub account: Option<AccountId>,
     /// The identity that it was about, if it was about one.
     pub identity: Option<IdentityId>,
-    /// The tag whose events were read.
+    /// The tag whose events were read; [`AuditRead::WHOLE_LOG`] where it was every event.
     pub tag: String,
+}
+
+impl AuditRead {
+    /// Stands for a tag where the whole log was read.
+    pub const WHOLE_LOG: &'static str = "log";
 }
 
 macro_rules! mail_event {

@@ -230,10 +230,10 @@ pub(crate) fn revoke(scene: &Scene<'_>, id: InvitationId) -> Result<Vec<Event>, 
         scene.manage(SENDERS)?;
         return Err(Refusal::UnknownInvitation);
     };
-    // What was sent to somebody who was deleted is revoked already.
-    let by = match found.status {
-        InvitationStatus::Open => scene.manage_professional(SENDERS, found.professional)?,
-        _ => scene.manage(SENDERS)?,
+    // What was sent to somebody who was deleted is revoked already, or was accepted.
+    let by = match scene.account.departed.contains_key(&found.professional) {
+        true => scene.manage(SENDERS)?,
+        false => scene.manage_professional(SENDERS, found.professional)?,
     };
     if by == Authority::Oneself {
         // Else the holder of an identity could keep the account from ever replacing it.

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use crate::caller::Actor;
 use crate::event::{
-    AccountOpened, AppointmentEnded, AppointmentOutcome, AppointmentProposed, CancelReason, Event, IdentityAssociated,
-    IdentityRegistered, InvitationIssued, InvitationRevoked, MailboxProof, Notice, NoticeIssued, NoticeTo, ParkReason,
-    Recorded, RevocationReason, RoleGiven, ServicePlanSet,
+    AccountOpened, AppointmentEnded, AppointmentOutcome, AppointmentProposed, AuditRead, CancelReason, Event,
+    IdentityAssociated, IdentityRegistered, InvitationIssued, InvitationRevoked, MailboxProof, Notice, NoticeIssued,
+    NoticeTo, ParkReason, Recorded, RevocationReason, RoleGiven, ServicePlanSet,
 };
 use crate::ids::{AccessRequestId, AccountId, IdentityId, MailId, ProfessionalId};
 use crate::name::{AccountName, PersonName};
@@ -136,6 +136,7 @@ impl Narrator {
             Event::NoticeIssued(e) => self.notice_issued(e),
             Event::ProfessionalErased(_) => "What was personal about a person was erased.".into(),
             Event::IdentityErased(_) => "What was personal about an identity was erased.".into(),
+            Event::AuditRead(e) if e.tag == AuditRead::WHOLE_LOG => "The whole log was read.".into(),
             Event::AuditRead(e) => format!("The history of {} was read.", e.tag),
             Event::MailBounced(e) => format!(
                 "{} came back{}.",
@@ -432,11 +433,10 @@ mod tests {
     use crate::caller::Request;
     use crate::event::{
         AccessRequestApproved, AccessRequestDeclined, AccessRequested, AccountClosed, AccountRenamed,
-        AdministratorSignedIn, AppointmentObjected, AssociationMailsLimited, AuditRead, IdentityErased,
-        IdentityUnlinked, LatestLinkRequested, LinkClicked, LinkVisited, MailAttempted, MailBounced, MailCancelled,
-        MailDeferred, MailOutcomeUnknown, MailParked, MailRefused, MailSent, MailboxCodeIssued, PartnerAssigned,
-        PartnerRemoved, ProfessionalAdded, ProfessionalDeleted, ProfessionalEdited, ProfessionalErased, RoleTaken,
-        ServicePlan,
+        AdministratorSignedIn, AppointmentObjected, AssociationMailsLimited, IdentityErased, IdentityUnlinked,
+        LatestLinkRequested, LinkClicked, LinkVisited, MailAttempted, MailBounced, MailCancelled, MailDeferred,
+        MailOutcomeUnknown, MailParked, MailRefused, MailSent, MailboxCodeIssued, PartnerAssigned, PartnerRemoved,
+        ProfessionalAdded, ProfessionalDeleted, ProfessionalEdited, ProfessionalErased, RoleTaken, ServicePlan,
     };
     use crate::ids::{AppointmentId, EventId, FlowId, InvitationId};
     use crate::name::{CustomerNumber, Reason};
@@ -824,6 +824,10 @@ mod tests {
             (
                 AuditRead { account: Some(account), identity: None, tag: "customer-number:C-1001".into() }.into(),
                 "The history of customer-number:C-1001 was read.",
+            ),
+            (
+                AuditRead { account: None, identity: None, tag: AuditRead::WHOLE_LOG.into() }.into(),
+                "The whole log was read.",
             ),
             (AccountClosed { account }.into(), "The account was closed."),
         ]

@@ -62,8 +62,7 @@ impl View for AccessRequests {
                 language: e.language,
                 requested_at: recorded.recorded_at,
             }),
-            Event::AccessRequestApproved(_) | Event::AccessRequestDeclined(_) => None,
-            Event::IdentityErased(_) => row.map(|row| AccessRequestRow { name: None, address: None, ..row }),
+            Event::AccessRequestApproved(_) | Event::AccessRequestDeclined(_) | Event::IdentityErased(_) => None,
             _ => row,
         }
     }

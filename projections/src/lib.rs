@@ -1,7 +1,7 @@
 //! The views: what portals and people read. Disposable, rebuilt from the log at any time; they never refuse a command.
 //!
 //! One file each: table, row, `apply`, queries. Reading order: [`view`] says what a view is, then the views, then how
-//! they are kept ([`projector`]), made anew ([`rebuild`]) and asked ([`views`]).
+//! they are kept ([`projector`]), made anew ([`rebuild`]) and asked ([`views`]), also for the past ([`as_of`]).
 
 pub mod view;
 pub mod accounts;
@@ -16,6 +16,7 @@ pub mod tables;
 pub mod projector;
 pub mod rebuild;
 pub mod views;
+pub mod as_of;
 
 pub use projector::Projector;
 pub use views::{Reader, Views};

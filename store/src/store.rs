@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::appender::{Appender, Purpose, Queued, is_about};
 use crate::clock::Clock;
 use crate::durability::Weakness;
-use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SqliteEngine};
+use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
 use crate::envelope::{self, UnreadableEvent};
 use crate::memory::{Memory, Remembered};
 use crate::seal::{KeyRing, NamedKey, PersonKey};
@@ -291,6 +291,34 @@ impl Store {
             .await?;
         let events = self.open_rows(rows).await?;
         Ok(events.into_iter().filter(|event| is_about(event, subject)).collect())
+    }
+
+    /// Reads at most `limit` events about a subject after a position, in order; none only where there are no more.
+    ///
+    /// # Errors
+    /// The log cannot be read, or an event in it is not readable by this release.
+    pub async fn page_about(
+        &self,
+        subject: &Subject,
+        mut after: Position,
+        limit: i64,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        loop {
+            let rows: Vec<(Position, String)> = sqlx::query_as(SELECT_SUBJECT_PAGE)
+                .bind(TagKey::first(subject).0)
+                .bind(TagKey::last(subject).0)
+                .bind(after)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
+            let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
+            after = *last;
+            let mut events = self.open_rows(rows).await?;
+            events.retain(|event| is_about(event, subject));
+            if !events.is_empty() {
+                return Ok(events); // else the whole page was of subjects with the same key
+            }
+        }
     }
 
     /// Reads the newest position.

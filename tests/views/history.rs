@@ -55,7 +55,7 @@ pub async fn everything(store: &Store) -> (AccountId, IdentityId) {
     appoint(store, account, partner, &administrator, &seller).await;
     let left_out = Command::RecordAssociationLimit { identity: seller.identity, left_out: 3 };
     does(&person(seller.identity), left_out).await;
-    let (tag, subject) = (Tag::Account(account), Subject::Account(account));
+    let (tag, subject) = (Some(Tag::Account(account)), Subject::Account(account));
     does(&person(administrator.identity), Command::RecordAuditRead { tag, subject }).await;
     bounce(store, account).await;
     leave(store, account, &administrator).await;

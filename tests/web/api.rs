@@ -147,7 +147,8 @@ async fn lists_of_any_length_page_completely_without_duplicates() {
     for path in [
         format!("/v1/accounts/{account}/professionals"),
         format!("/v1/invitations?account={account}"),
-        format!("/v1/accounts/{account}/history"),
+        format!("/v1/accounts/{account}/history?type=AccountOpened,ProfessionalAdded,RoleGiven"),
+        format!("/v1/history?tag=account:{account}&type=AccountOpened,ProfessionalAdded,RoleGiven"),
     ] {
         let joint = if path.contains('?') { '&' } else { '?' };
         let whole = pages(&site, &key, &path).await;

@@ -17,7 +17,7 @@ const CALLERS: [&str; 8] =
 
 /// What an operation answers to each caller: a status, or the code of a refusal. `account` and its people are those of
 /// the administrator; `professional` and `invitation` are the ordinary member's own.
-const TABLE: [(&str, &str, [&str; 8]); 12] = [
+const TABLE: [(&str, &str, [&str; 8]); 14] = [
     ("GET", "/v1/me", [NO, PERSON, PERSON, PERSON, PERSON, "200", "200", "200"]),
     ("POST", "/v1/accounts", [NO, "201", SCOPE, SCOPE, SCOPE, SCOPE, SCOPE, SCOPE]),
     ("GET", "/v1/accounts/{account}", [NO, "200", "200", "200", "200", "200", "200", ACCOUNT]),
@@ -38,6 +38,8 @@ const TABLE: [(&str, &str, [&str; 8]); 12] = [
     ("GET", "/v1/invitations/{invitation}", [NO, "200", "200", "200", "200", "200", INVITATION, INVITATION]),
     ("POST", "/v1/invitations/{invitation}/revoke", [NO, "200", "200", "200", SCOPE, "200", INVITATION, INVITATION]),
     ("GET", "/v1/accounts/{account}/history", [NO, SCOPE, "200", SCOPE, "200", "200", ADMIN, ACCOUNT]),
+    ("GET", "/v1/history", [NO, SCOPE, "200", SCOPE, "200", SCOPE, SCOPE, SCOPE]),
+    ("GET", "/v1/history/export", [NO, SCOPE, "200", SCOPE, "200", SCOPE, SCOPE, SCOPE]),
 ];
 const NO: &str = "unauthenticated";
 const PERSON: &str = "person_needed";
@@ -57,7 +59,7 @@ pub async fn t66_every_route_lets_in_whom_the_table_says_and_nobody_else(site: &
         let (_, _, expected) = row.unwrap_or_else(|| panic!("{method} {template} is not in the table"));
         for (n, caller) in CALLERS.into_iter().enumerate() {
             let invitation = site.api(&cast.support).post(&send, json!({})).await.expect(201).text("invitation");
-            let path = template
+            let path = format!("{template}{}", query_of(&template))
                 .replace("{account}", &cast.harbour.id)
                 .replace("{professional}", &cast.harbour.member)
                 .replace("{invitation}", &invitation);
@@ -80,6 +82,11 @@ fn credential<'a>(cast: &'a Cast, caller: &str) -> Option<&'a str> {
         "stranger" => &cast.stranger,
         _ => return None,
     })
+}
+
+/// What the history is about, where the path does not say it.
+pub fn query_of(template: &str) -> &'static str {
+    if template.starts_with("/v1/history") { "?tag=account:{account}" } else { "" }
 }
 
 /// A body that succeeds, another one for each caller.

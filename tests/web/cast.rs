@@ -103,9 +103,11 @@ async fn account(site: &Site, back_office: &str, number: &str, name: &str, first
     }
 }
 
-/// Every event of an account, read page by page.
+/// Every event of an account, read page by page; but that somebody read them.
 pub async fn history(site: &Site, auditor: &str, account: &str) -> Vec<Value> {
-    pages(site, auditor, &format!("/v1/accounts/{account}/history?limit=500")).await
+    let mut events = pages(site, auditor, &format!("/v1/accounts/{account}/history?limit=500")).await;
+    events.retain(|event| event["event_type"] != "AuditRead");
+    events
 }
 
 /// Every item of a list, read page by page.

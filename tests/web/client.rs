@@ -138,10 +138,21 @@ fn check(document: &Value, method: &Method, path: &str, answer: &Answer) {
     let operation = template.and_then(|item| item.get(method.as_str().to_lowercase()));
     let documented = operation.and_then(|operation| operation["responses"].get(answer.status.to_string()));
     if let Some(response) = documented {
-        assert_eq!(answer.header("content-type"), "application/json", "{named}");
-        let schema = &response["content"]["application/json"]["schema"];
-        if let Err(fault) = conforms(document, schema, &answer.json(), "$") {
-            panic!("{named} is not as documented: {fault}");
+        let media_type = answer.header("content-type").split(';').next().unwrap_or_default();
+        let schema = &response["content"][media_type]["schema"];
+        assert!(schema.is_object(), "{named}: {media_type} is not documented");
+        let values: Vec<Value> = match media_type {
+            "application/json" => vec![answer.json()],
+            "application/jsonl" => {
+                let of_line = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{named}: {error}"));
+                answer.body.lines().map(of_line).collect()
+            }
+            _ => vec![Value::from(answer.body.as_str())],
+        };
+        for value in &values {
+            if let Err(fault) = conforms(document, schema, value, "$") {
+                panic!("{named} is not as documented: {fault}");
+            }
         }
         return;
     }

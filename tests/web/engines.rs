@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::site::Site;
-use super::{api, authority, links, requests, tenants};
+use super::{api, auditing, authority, links, requests, tenants};
 
 macro_rules! on_both_engines {
     ($($module:ident::$name:ident),+ $(,)?) => {
@@ -25,6 +25,12 @@ on_both_engines!(
     api::accounts_are_opened_entitled_and_read,
     api::people_are_added_listed_and_read,
     api::invitations_are_sent_listed_and_revoked,
+    auditing::a_history_is_filtered_by_type_actor_and_time,
+    auditing::every_reading_is_recorded_and_paging_ends_before_it,
+    auditing::the_history_of_a_tag_is_what_carries_it,
+    auditing::what_was_shown_then_is_shown_again,
+    auditing::an_export_holds_the_whole_history_and_no_formula,
+    auditing::the_command_line_exports_a_history_or_the_whole_log,
     authority::t66_every_route_lets_in_whom_the_table_says_and_nobody_else,
     requests::t61_a_request_that_is_sent_again_has_one_effect,
     requests::t61_32_at_once_have_one_effect,

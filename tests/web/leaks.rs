@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
 
+use super::authority::query_of;
 use super::cast::{Cast, pages};
 use super::client::operations;
 use super::site::{ALEX, NOOR, ROBIN, ROBIN_AT_WORK, SASHA, Site, csrf, token_of};
@@ -51,7 +52,7 @@ async fn t7_no_answer_of_any_reader_holds_a_link_or_a_code() {
             continue;
         }
         for account in [&cast.harbour, &cast.meadow] {
-            let path = template
+            let path = format!("{template}{}", query_of(&template))
                 .replace("{account}", &account.id)
                 .replace("{professional}", &account.member)
                 .replace("{invitation}", &account.member_invitation);

@@ -5,8 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::address::EmailAddress;
+use domain::caller::{Actor, Caller};
 use domain::ids::{AccountId, IdentityId, ProfessionalId};
 use domain::refusal::Refusal;
+use domain::tag::{Subject, Tag};
 use projections::Reader;
 use projections::accounts::AccountRow;
 use projections::professionals::ProfessionalRow;
@@ -23,6 +25,7 @@ use super::{PageProblem, page, words};
 use crate::asked::InPath;
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::told::{Source, record_reading};
 use crate::v1::accounts::sentence;
 use crate::v1::history;
 use crate::v1::me::barred;
@@ -164,6 +167,9 @@ pub async fn history(
     history::check_reader(&api, account, reader).await?;
     let row = api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
     let entries = history::tell(&api, account).await?;
+    let source = Source::Subject(Subject::Account(account));
+    let caller = Caller::new(Actor::Identity(session.identity));
+    record_reading(&api.store, Some(Tag::Account(account)), &source, caller, browser.request.clone()).await?;
     let events = entries.iter().rev().map(|entry| HistoryEvent {
         position: u64::try_from(entry.position).unwrap_or_default(),
         time: words::second(&entry.recorded_at),

@@ -62,6 +62,7 @@ impl AccessRequest {
 
 /// Which access requests.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRequestsQuery {
     /// Only those of this account.

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use store::random;
 use utoipa::ToSchema;
 
+use super::as_of::{self, AsOfQuery};
 use super::{Done, created, with_etag};
-use crate::asked::{Asked, Authenticated, InPath, Nothing};
+use crate::asked::{Asked, Authenticated, InPath, InQuery, Nothing};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -147,13 +148,17 @@ pub async fn open(State(api): State<Api>, asked: Asked<OpenAccount>) -> Result<R
 /// Read an account
 ///
 /// Staff read any account, people those they have a profile in or serve as a partner's administrator.
-#[utoipa::path(get, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = uuid::Uuid, Path,)),
+#[utoipa::path(get, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = uuid::Uuid, Path,), AsOfQuery),
     responses((status = 200, description = "The account", body = Account), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn read(
     State(api): State<Api>,
     by: Authenticated,
     InPath(account): InPath<AccountId>,
+    InQuery(query): InQuery<AsOfQuery>,
 ) -> Result<Response, Problem> {
+    if let Some(as_of) = &query.as_of {
+        return as_of::account(&api, &by, account, as_of).await;
+    }
     let found = api.views.account(account, by.person_or(READERS)?).await?.ok_or(Refusal::UnknownAccount)?;
     Ok(with_etag(found.changed_by, Account::from_row(&found, api.store.clock().now())))
 }

@@ -119,6 +119,7 @@ impl Invitation {
 
 /// Which invitations.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct InvitationsQuery {
     /// Only those of this account.

@@ -19,6 +19,7 @@ use store::{Executed, random};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::{READERS, sentence};
+use super::as_of::{self, AsOfQuery};
 use super::{Done, check_manager, created, cut_page, read_cursor, roles, with_etag};
 use crate::asked::{Asked, Authenticated, InPath, InQuery, Nothing};
 use crate::problem::Problem;
@@ -85,6 +86,7 @@ pub struct Page<T> {
 
 /// Which page of a list.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// Where the page begins: the `next` of the one before.
@@ -119,13 +121,17 @@ pub async fn list(
 ///
 /// For staff, administrators of the account, and the person.
 #[utoipa::path(get, path = "/v1/accounts/{account}/professionals/{professional}", tag = "professionals",
-    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,)),
+    params(("account" = uuid::Uuid, Path,), ("professional" = uuid::Uuid, Path,), AsOfQuery),
     responses((status = 200, description = "The professional", body = Professional), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn read(
     State(api): State<Api>,
     by: Authenticated,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
+    InQuery(query): InQuery<AsOfQuery>,
 ) -> Result<Response, Problem> {
+    if let Some(as_of) = &query.as_of {
+        return as_of::professional(&api, &by, account, professional, as_of).await;
+    }
     let reader = by.person_or(READERS)?;
     let found = api.views.professional(account, professional, reader).await?.ok_or(Refusal::UnknownProfessional)?;
     Ok(with_etag(found.changed_by, Professional::from_row(&found)))

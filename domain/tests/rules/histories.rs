@@ -11,7 +11,7 @@ use super::commands::*;
 use super::harness::*;
 
 fn read(tag: Tag, subject: Subject) -> Command {
-    Command::RecordAuditRead { tag, subject }
+    Command::RecordAuditRead { tag: Some(tag), subject }
 }
 
 fn of_harbour() -> Command {
