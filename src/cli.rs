@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::config::{self, Config, Mistake};
 use crate::export::Export;
-use crate::{commands, export, serve, telemetry};
+use crate::invitations::Invitations;
+use crate::{commands, export, invitations, serve, telemetry};
 
 /// Links the sign-ins people already have to their profiles in business accounts.
 #[derive(Debug, Parser)]
@@ -44,6 +45,9 @@ enum Command {
     /// API keys of back office, support, operators and auditors
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Invitations that failed: which, why, and sending them again
+    #[command(subcommand)]
+    Invitations(Invitations),
     /// Write a history, or the whole log, as JSON Lines or CSV; that it was read is recorded
     Export(Export),
     /// Print the OpenAPI document
@@ -134,6 +138,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Keys(KeysCommand::Create(key)) => commands::create_key(&load()?, &key.name, &key.scopes).await,
         Command::Keys(KeysCommand::List) => commands::list_keys(&load()?).await,
         Command::Keys(KeysCommand::Revoke { id }) => commands::revoke_key(&load()?, id).await,
+        Command::Invitations(wanted) => invitations::run(&load()?, wanted).await,
         Command::Export(wanted) => export::export(&load()?, wanted).await,
         Command::Openapi => commands::openapi(),
     }

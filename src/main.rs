@@ -1,7 +1,8 @@
 //! Vinculum: the composition root and the one binary.
 //!
 //! It puts the house together and decides nothing. Reading order: [`cli`] is what can be asked for, [`config`] what it
-//! is told, [`serve`] how the service is put together, [`commands`] and [`export`] everything else, [`dev`] the
+//! is told, [`serve`] how the service is put together, [`commands`], [`export`] and
+//! [`invitations`] everything else, [`dev`] the
 //! development parts.
 
 mod cli;
@@ -11,6 +12,7 @@ mod serve;
 mod listen;
 mod commands;
 mod export;
+mod invitations;
 mod dev;
 
 use std::process::ExitCode;

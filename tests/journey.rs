@@ -299,8 +299,13 @@ impl Journey {
         assert_shows(&page, &["You are linked", "Fourth Person"]);
         let new = self.work.access_token("fourth", PORTAL).await;
         assert_eq!(self.me(&new).await["profiles"][0]["account_name"], "Quay Foods");
-        let told = self.history(account).await.pop().expect("something has happened");
+        let told = self.history(account).await.join("\n");
         assert!(told.contains("in place of the personal identity of Second Person"), "{told}");
+        // The registered address and those of both identities are told, without a link.
+        for (address, number) in [("second@mail.test", 1), ("fourth@mail.test", 1)] {
+            let notice = self.mta.nth_mail(address, number).await;
+            assert!(notice.contains("was replaced by") && !notice.contains("/i/"), "{notice}");
+        }
         let again = Visitor::new();
         let page = again.open(&link).await;
         assert_shows(&page, &["This link has already been used"]);

@@ -28,11 +28,11 @@ const LOOK_EVERY_ALONE: Duration = Duration::from_millis(200);
 /// The wait after an error.
 const ERROR_WAIT: Duration = Duration::from_secs(1);
 /// How long a node that has died keeps the others waiting.
-const LEASE: Millis = Millis::seconds(5);
+const LEASE: Millis = Millis::seconds(2);
 /// How long the views may stand still behind the log before another node projects, whoever has the lease.
 const STAND_STILL_MAX: Duration = Duration::from_secs(5);
 /// The lease is prolonged this often.
-const PROLONG_EVERY: Duration = Duration::from_secs(1);
+const PROLONG_EVERY: Duration = Duration::from_millis(500);
 /// Connections for queries.
 const CONNECTIONS_MAX: u32 = 8;
 
