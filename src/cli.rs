@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::config::{self, Config, Mistake};
 use crate::export::Export;
 use crate::invitations::Invitations;
-use crate::{commands, export, invitations, serve, telemetry};
+use crate::{commands, export, invitations, serve, telemetry, verify};
 
 /// Links the sign-ins people already have to their profiles in business accounts.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ enum Command {
         #[arg(value_name = "VIEW")]
         views: Vec<String>,
     },
+    /// Hold the whole log against its index and against the rules; nothing is changed
+    Verify,
     /// API keys of back office, support, operators and auditors
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -135,6 +137,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Secrets => commands::secrets(),
         Command::Migrate { service_role } => commands::migrate(&load()?, service_role.as_deref()).await,
         Command::Rebuild { views } => commands::rebuild(&load()?, &views).await,
+        Command::Verify => verify::verify(&load()?).await,
         Command::Keys(KeysCommand::Create(key)) => commands::create_key(&load()?, &key.name, &key.scopes).await,
         Command::Keys(KeysCommand::List) => commands::list_keys(&load()?).await,
         Command::Keys(KeysCommand::Revoke { id }) => commands::revoke_key(&load()?, id).await,

@@ -1,8 +1,8 @@
 //! Vinculum: the composition root and the one binary.
 //!
 //! It puts the house together and decides nothing. Reading order: [`cli`] is what can be asked for, [`config`] what it
-//! is told, [`serve`] how the service is put together, [`commands`], [`export`] and
-//! [`invitations`] everything else, [`dev`] the
+//! is told, [`serve`] how the service is put together, [`commands`], [`export`],
+//! [`invitations`] and [`verify`] everything else, [`dev`] the
 //! development parts.
 
 mod cli;
@@ -13,6 +13,7 @@ mod listen;
 mod commands;
 mod export;
 mod invitations;
+mod verify;
 mod dev;
 
 use std::process::ExitCode;

@@ -26,3 +26,4 @@ pub mod invitation;
 pub mod mail;
 pub mod erasure;
 pub mod narrate;
+pub mod check;

@@ -453,7 +453,7 @@ fn record(event: Event, context: &Context) -> Recorded {
 }
 
 /// The index rows of an event.
-fn index_tags(recorded: &Recorded) -> Vec<TagKey> {
+pub(crate) fn index_tags(recorded: &Recorded) -> Vec<TagKey> {
     let class = recorded.event.class();
     let mut tags: Vec<TagKey> = recorded.event.subjects().iter().map(|subject| TagKey::new(subject, class)).collect();
     tags.extend(recorded.request.key.map(|key| TagKey::new(&Subject::Request(key), Class::Decision)));

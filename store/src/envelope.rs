@@ -103,6 +103,15 @@ pub(crate) fn person(envelope: &str) -> Option<Uuid> {
     serde_json::from_str::<OfPerson>(envelope).ok()?.sealed.map(|sealed| sealed.person)
 }
 
+/// The tags that an envelope names; none where it is no envelope.
+pub(crate) fn tags(envelope: &str) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Tagged {
+        tags: Vec<String>,
+    }
+    serde_json::from_str::<Tagged>(envelope).map(|tagged| tagged.tags).unwrap_or_default()
+}
+
 /// Reads an envelope. Without the person's key the personal part is left out, as after erasure.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod memory;
 mod turns;
 mod engine;
 pub mod envelope;
+pub mod verify;
 pub mod migrate;
 pub mod durability;
 pub mod working;

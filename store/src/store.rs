@@ -381,7 +381,7 @@ impl Store {
     }
 
     /// Brings the keys of these persons into memory, as far as they still exist.
-    async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<(), ReadError> {
+    pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<(), ReadError> {
         persons.sort_unstable();
         persons.dedup();
         self.forget_erased().await?;
