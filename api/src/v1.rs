@@ -24,6 +24,7 @@ pub mod appointments;
 pub mod as_of;
 pub mod history;
 pub mod export;
+pub mod identities;
 pub mod invitations;
 pub mod me;
 pub mod operations;
@@ -45,6 +46,7 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(professionals::hand_over))
         .routes(routes!(professionals::unlink))
         .routes(routes!(professionals::erase))
+        .routes(routes!(identities::erase))
         .routes(routes!(professionals::send_invitation))
         .routes(routes!(roles::give, roles::take))
         .routes(routes!(access_requests::list, access_requests::ask))

@@ -124,6 +124,11 @@ pub(crate) fn carry_out_due(scene: &Scene<'_>, id: AppointmentId) -> Result<Vec<
     if found.status != AppointmentStatus::Waiting || !is_due {
         return Err(Refusal::AppointmentNotDue);
     }
+    // R22: a partner whose own account was closed appoints nobody any more. Its state is read where the caller names it.
+    let is_gone = scene.partner.is_some_and(|(partner, of)| found.partner == Some(partner) && !of.is_open());
+    if is_gone {
+        return Ok(vec![ended(scene, id, found, AppointmentOutcome::Withdrawn)]);
+    }
     Ok(carry_out(scene, id, found))
 }
 

@@ -261,6 +261,11 @@ pub enum Command {
         /// The identities that the professional has or had, as far as they are known.
         identities: Vec<IdentityId>,
     },
+    /// Erases what is personal about an identity that has no profile: of people who only asked or signed in (R27).
+    EraseIdentity {
+        /// The identity.
+        identity: IdentityId,
+    },
     /// Records that somebody read a history.
     RecordAuditRead {
         /// The tag whose events are read; none where it is the whole log.
@@ -423,7 +428,9 @@ impl Command {
             Self::ErasePerson { identities, .. } => {
                 boundary.extend(identities.iter().map(|identity| decision(Subject::Identity(*identity))));
             }
-            Self::RegisterIdentity { identity, .. } | Self::RecordAssociationLimit { identity, .. } => {
+            Self::RegisterIdentity { identity, .. }
+            | Self::RecordAssociationLimit { identity, .. }
+            | Self::EraseIdentity { identity } => {
                 boundary.push(decision(Subject::Identity(*identity)));
             }
             Self::RecordAuditRead { subject, .. } => boundary.push(Read { subject: subject.clone(), classes: AUDIT }),
@@ -483,7 +490,10 @@ impl Command {
             | Self::RecordBounce { account, .. }
             | Self::AttemptMail { account, .. }
             | Self::RecordMailOutcome { account, .. } => Some(*account),
-            Self::RegisterIdentity { .. } | Self::RecordAssociationLimit { .. } | Self::RecordAuditRead { .. } => None,
+            Self::RegisterIdentity { .. }
+            | Self::RecordAssociationLimit { .. }
+            | Self::EraseIdentity { .. }
+            | Self::RecordAuditRead { .. } => None,
         }
     }
 
@@ -564,6 +574,7 @@ impl Command {
             Self::CarryOutAppointment { .. } => "CarryOutAppointment",
             Self::RecordSignIn { .. } => "RecordSignIn",
             Self::ErasePerson { .. } => "ErasePerson",
+            Self::EraseIdentity { .. } => "EraseIdentity",
             Self::RecordAuditRead { .. } => "RecordAuditRead",
             Self::RecordBounce { .. } => "RecordBounce",
             Self::RecordVisit { .. } => "RecordVisit",

@@ -185,6 +185,9 @@ fn decide_alone(past: &Past<'_>, command: &Command, context: &Context) -> Result
             let (identity, issuer, kind) = (*identity, issuer.clone(), *kind);
             vec![IdentityRegistered { identity, issuer, kind, details: Some(details.clone()) }.into()]
         }
+        Command::EraseIdentity { identity } => {
+            return erasure::erase_identity(*identity, past.identity(*identity), context);
+        }
         Command::RecordAssociationLimit { identity, left_out } => {
             vec![AssociationMailsLimited { identity: *identity, left_out: *left_out }.into()]
         }

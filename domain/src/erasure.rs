@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::authority::Scene;
+use crate::authority::{Scene, need_scope};
+use crate::caller::Context;
 use crate::decide::Identity;
 use crate::event::{CancelReason, Event, IdentityErased, ProfessionalErased};
 use crate::ids::{IdentityId, ProfessionalId};
@@ -41,12 +42,27 @@ pub(crate) fn erase(
     for (identity, state) in identities {
         let others = state.profiles.iter().any(|(_, professional)| *professional != id);
         if own.contains(identity) && state.is_registered && !state.is_erased && !others {
-            let access_requests = state.access_requests.iter().copied().collect();
-            let accounts = state.asked.iter().copied().collect();
-            events.push(IdentityErased { identity: *identity, access_requests, accounts }.into());
+            events.push(identity_erased(*identity, state));
         }
     }
     Ok(events)
+}
+
+/// Erases an identity that has no profile; one that was erased already changes nothing.
+pub(crate) fn erase_identity(id: IdentityId, state: &Identity, context: &Context) -> Result<Vec<Event>, Refusal> {
+    need_scope(&context.caller, &[Scope::Support])?;
+    match state {
+        Identity { is_registered: false, .. } => Err(Refusal::UnknownIdentity),
+        Identity { is_erased: true, .. } => Ok(vec![]),
+        Identity { profiles, .. } if !profiles.is_empty() => Err(Refusal::IdentityHasProfiles),
+        _ => Ok(vec![identity_erased(id, state)]),
+    }
+}
+
+fn identity_erased(identity: IdentityId, state: &Identity) -> Event {
+    let access_requests = state.access_requests.iter().copied().collect();
+    let accounts = state.asked.iter().copied().collect();
+    IdentityErased { identity, access_requests, accounts }.into()
 }
 
 /// The event that erases the professional, with every invitation and appointment in order of their ids.

@@ -92,6 +92,11 @@ refusals!(
     UnknownAccessRequest = "unknown_access_request", Unknown, "There is no such open access request.";
     /// What was personal about the asking person was erased.
     AccessRequestErased = "access_request_erased", Gone, "The details of this access request were erased.";
+    /// No such identity.
+    UnknownIdentity = "unknown_identity", Unknown, "There is no such identity.";
+    /// The identity still opens profiles.
+    IdentityHasProfiles = "identity_has_profiles", Conflict,
+        "This identity still has profiles. Erase or untie them first.";
     /// No such appointment.
     UnknownAppointment = "unknown_appointment", Unknown, "There is no such appointment.";
     /// The appointment was carried out, rejected or withdrawn.

@@ -374,8 +374,11 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn clean_files(&self) -> Result<(), ReadError> {
-        if matches!(self.location, Location::Folder(_)) {
+        if let Location::Folder(folder) = &self.location {
             sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(&self.pool).await?;
+            let mut views = sqlite_options(folder, "views.db").connect().await?;
+            sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(&mut views).await?;
+            sqlx::Connection::close(views).await?;
         }
         Ok(())
     }

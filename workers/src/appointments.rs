@@ -42,7 +42,9 @@ impl AppointmentWorker {
         for appointment in due {
             let command = Command::CarryOutAppointment { account: appointment.account, appointment: appointment.id };
             let request = Request { id: random::uuid(), key: None, body: None, if_match: None };
-            match self.store.execute(command, Caller::new(Actor::Worker("appointments".into())), request).await {
+            let caller = Caller::new(Actor::Worker("appointments".into()));
+            let caller = Caller { partner: appointment.partner, ..caller }; // whose own account must be open
+            match self.store.execute(command, caller, request).await {
                 Ok(executed) => drop(self.views.wait_for(executed.position).await),
                 // Another node was faster, or somebody objected meanwhile.
                 Err(ExecuteError::Refused(refusal)) => {

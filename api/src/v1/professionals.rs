@@ -381,10 +381,15 @@ pub async fn erase(
     identities.dedup();
     let command = Command::ErasePerson { account, professional, identities };
     let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    clean_files(&api).await;
+    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+}
+
+/// Takes what was erased out of the database's files, too, as far as this engine needs it.
+pub(crate) async fn clean_files(api: &Api) {
     if let Err(error) = api.store.clean_files().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the database's files were not cleaned yet");
     }
-    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
 }
 
 /// How an invitation is sent.

@@ -394,3 +394,11 @@ fn r21_support_appoints_by_itself_while_the_partner_waits() {
     assert_eq!(given.state(HARBOUR).standing.administrators, [ROBIN, KIM].into());
     given.when(&person(ROBINS), object(APPOINTMENT)).then_types(["AppointmentObjected"]);
 }
+
+#[test]
+fn r22_the_appointment_of_a_partner_whose_account_was_closed_is_withdrawn_when_it_is_due() {
+    let given = waiting().and(&support(), close(LIGHTHOUSE)).after(OBJECTION_WINDOW);
+    let caller = Caller { partner: Some(LIGHTHOUSE), ..worker() };
+    let withdrawn = ended(APPOINTMENT, SAM, AppointmentOutcome::Withdrawn);
+    given.when(&caller, carry_out(APPOINTMENT)).then([withdrawn]);
+}

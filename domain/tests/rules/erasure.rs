@@ -221,3 +221,20 @@ fn r27_nothing_happens_to_somebody_who_was_erased() {
     let given = given.when(&person(SAMS), accept(third, SAMS)).then_refused(Refusal::InvitationRevoked);
     given.when(&support(), add(SAM)).then_refused(Refusal::IdInUse);
 }
+
+#[test]
+fn r27_an_identity_without_a_profile_is_erased_by_itself() {
+    let erase = || Command::EraseIdentity { identity: STRANGERS };
+    let given = Given::robin_linked().and(&person(STRANGERS), register(STRANGERS));
+    given.clone().when(&operator(), erase()).then_refused(Refusal::ScopeMissing);
+    given.clone().when(&support(), Command::EraseIdentity { identity: SAMS }).then_refused(Refusal::UnknownIdentity);
+    let erased = IdentityErased { identity: STRANGERS, access_requests: vec![], accounts: vec![] };
+    let given = given.when(&support(), erase()).then([erased]);
+    given.when(&support(), erase()).then_nothing();
+}
+
+#[test]
+fn r27_an_identity_with_a_profile_is_not_erased_by_itself() {
+    let given = Given::robin_linked().and(&person(ROBINS), register(ROBINS));
+    given.when(&support(), Command::EraseIdentity { identity: ROBINS }).then_refused(Refusal::IdentityHasProfiles);
+}
