@@ -20,4 +20,5 @@ mod log {
     mod requests;
     mod rest;
     mod roles;
+    mod verify;
 }

@@ -31,6 +31,9 @@ pub async fn check(bench: &Bench) {
         let indexed = tags.get(&recorded.position).map_or(&[][..], Vec::as_slice); // a reading of the whole log has none
         assert_eq!(indexed, expected_tags(recorded), "the index of {recorded:?}");
     }
+    // The wishes of these tests are of people whose mailbox nobody looks into: R15 is not theirs.
+    let breaches = domain::check::check(&log).into_iter().filter(|breach| breach.rule != "R15");
+    assert_eq!(breaches.collect::<Vec<_>>(), [], "the rules hold of every log");
     Rules::default().check(&log);
 }
 

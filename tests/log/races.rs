@@ -128,7 +128,7 @@ on_both! {
             let address = format!("chain-{round}@harbour.example");
             run(&writers[0], &staff(), end_plan(account)).await.unwrap(); // the first writer knows the account
             run(&writers[1], &staff(), set_plan(account, &format!("Plan {round}"))).await.unwrap();
-            let (professional, invitation) = (fresh_professional(), fresh_invitation());
+            let (professional, invitation, identity) = (fresh_professional(), fresh_invitation(), fresh_identity());
             let link = link(account, invitation);
             lock.lock().await;
             // The appender waits for the lock with the first of these, and takes all others as one batch.
@@ -139,7 +139,7 @@ on_both! {
                 queue(&writers[0], &staff(), add(account, fresh_professional(), &address)),
                 queue(&writers[0], &worker(), attempt(link)),
                 queue(&writers[0], &link_holder(), visit(link)),
-                queue(&writers[0], &link_holder(), accept(link, fresh_identity())),
+                queue(&writers[0], &person(identity), accept(link, identity)),
                 queue(&writers[0], &staff(), revoke(link)),
             ];
             lock.unlock().await;
