@@ -1,4 +1,4 @@
-//! The rules as given, when, then: each test cites its rule. And every rule at once, on random sequences of commands.
+//! The rules as given, when, then: each test cites its rule.
 
 mod rules {
     mod access;
@@ -22,5 +22,4 @@ mod rules {
     mod relinking;
     mod retries;
     mod roles;
-    mod sequences;
 }

@@ -8,6 +8,7 @@ use crate::time::{Millis, Timestamp};
 
 const UNKNOWN_MAX: u32 = 3;
 const DEFERRED_MAX: Millis = Millis::hours(24);
+const CLAIM_LIFETIME: Millis = Millis::minutes(5);
 
 /// How an event speaks of a mail.
 struct Spoken {
@@ -99,7 +100,7 @@ impl Account {
                 report.need(mail.unknown < UNKNOWN_MAX, "R26", "the outcome was unknown too often");
                 let is_next = mail.attempts.checked_add(1) == Some(spoken.attempt);
                 report.need(is_next, "R26", "the attempts are counted wrong");
-                (mail.is_claimed, mail.attempts) = (true, spoken.attempt);
+                (mail.is_claimed, mail.attempts, mail.claimed_at) = (true, spoken.attempt, at);
             }
             Event::MailSent(_) => {
                 let was_made = (1..=mail.attempts).contains(&spoken.attempt);
@@ -121,6 +122,10 @@ impl Account {
             }
             Event::MailOutcomeUnknown(e) => {
                 report.need(is_under_way, "R26", "the attempt is not under way");
+                let is_taken_over =
+                    append.has(|event| matches!(event, Event::MailAttempted(it) if it.mail == spoken.mail));
+                let is_over = !is_taken_over || mail.claimed_at + CLAIM_LIFETIME <= at;
+                report.need(is_over, "R26", "another worker's claim is not over");
                 (mail.is_claimed, mail.due_at) = (false, e.retry_at);
                 mail.unknown = mail.unknown.saturating_add(1);
             }
@@ -184,5 +189,6 @@ fn waiting(
         attempts: 0,
         unknown: 0,
         is_claimed: false,
+        claimed_at: due_at,
     }
 }

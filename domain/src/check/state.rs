@@ -169,6 +169,8 @@ pub(super) struct Mail {
     pub attempts: u32,
     pub unknown: u32,
     pub is_claimed: bool,
+    /// When the newest attempt was claimed.
+    pub claimed_at: Timestamp,
 }
 
 /// One mail that a server took over.
