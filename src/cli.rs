@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::config::{self, Config, Mistake};
 use crate::export::Export;
 use crate::invitations::Invitations;
-use crate::{commands, export, invitations, serve, telemetry, verify};
+use crate::{commands, export, import, invitations, sample, serve, telemetry, verify};
 
 /// Links the sign-ins people already have to their profiles in business accounts.
 #[derive(Debug, Parser)]
@@ -52,9 +52,22 @@ enum Command {
     Invitations(Invitations),
     /// Write a history, or the whole log, as JSON Lines or CSV; that it was read is recorded
     Export(Export),
+    /// Import accounts and professionals from CSV files: one result for each row, and a second run appends nothing
+    #[command(after_long_help = IMPORT_HELP, after_help = IMPORT_HELP)]
+    Import(import::ImportFiles),
+    /// Write CSV files for an import, of invented accounts and people: the same arguments make the same files
+    Sample(sample::SampleFiles),
     /// Print the OpenAPI document
     Openapi,
 }
+
+const IMPORT_HELP: &str = "\
+Both files have a header, with the columns in any order. Plan columns may be empty; times are RFC 3339. Partners are \
+customer numbers, roles are administrator, billing_contact, customer_care_contact and shipping_contact, each with `;` \
+between. The first person of an account holds all roles. Invitations: at most 20 in a minute for each account.
+
+Results are CSV: file,line,outcome,code,message,account,professional. Outcomes: created, completed (what was missing was \
+added), unchanged, refused. Exit code 0 if no row was refused, else 1.";
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
@@ -143,6 +156,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Keys(KeysCommand::Revoke { id }) => commands::revoke_key(&load()?, id).await,
         Command::Invitations(wanted) => invitations::run(&load()?, wanted).await,
         Command::Export(wanted) => export::export(&load()?, wanted).await,
+        Command::Import(files) => import::import(&load()?, &files).await,
+        Command::Sample(files) => sample::sample(&files),
         Command::Openapi => commands::openapi(),
     }
 }

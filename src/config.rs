@@ -117,9 +117,15 @@ pub fn logging() -> Logging {
     Logging { filter: variable("VINCULUM_LOG"), is_json: variable("VINCULUM_LOG_FORMAT").as_deref() == Some("json") }
 }
 
-/// Who is at the command line, as the events of what is done there name it.
+/// Characters of a user's name in events at most.
+const USER_CHARS_MAX: usize = 64;
+
+/// Who runs the command line, as the environment names them; `unknown` where it names nobody or somebody strange.
 pub fn user() -> String {
-    variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".into())
+    let is_plain = |name: &String| {
+        name.len() <= USER_CHARS_MAX && name.chars().all(|sign| sign.is_ascii_alphanumeric() || "._-".contains(sign))
+    };
+    variable("USER").or_else(|| variable("LOGNAME")).filter(is_plain).unwrap_or_else(|| "unknown".into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]

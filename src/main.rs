@@ -1,9 +1,8 @@
 //! Vinculum: the composition root and the one binary.
 //!
 //! It puts the house together and decides nothing. Reading order: [`cli`] is what can be asked for, [`config`] what it
-//! is told, [`serve`] how the service is put together, [`commands`], [`export`],
-//! [`invitations`] and [`verify`] everything else, [`dev`] the
-//! development parts.
+//! is told, [`serve`] how the service is put together, [`commands`], [`export`], [`import`], [`sample`], [`invitations`] and
+//! [`verify`] everything else, [`dev`] the development parts.
 
 mod cli;
 mod config;
@@ -14,6 +13,8 @@ mod commands;
 mod export;
 mod invitations;
 mod verify;
+mod import;
+mod sample;
 mod dev;
 
 use std::process::ExitCode;

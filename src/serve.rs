@@ -19,6 +19,7 @@ use workers::appointments::AppointmentWorker;
 use workers::associations::AssociationWorker;
 use workers::dispatch::MailWorker;
 use workers::eml::Eml;
+use workers::import::worker::ImportWorker;
 use workers::mailer::Mailer;
 use workers::smtp::Smtp;
 
@@ -54,6 +55,8 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     tasks.push(tokio::spawn(association_worker(&api).run(stopped.clone())));
     let appointments = AppointmentWorker { store: store.clone(), views: views.clone() };
     tasks.push(tokio::spawn(appointments.run(stopped.clone())));
+    let imports = ImportWorker { store: store.clone(), link_key: api.link_keys.newest().into() };
+    tasks.push(tokio::spawn(imports.run(stopped.clone())));
     tasks.push(tokio::spawn(sweep(store.clone(), stopped.clone())));
     drop((store, views));
     announce(&config, address);

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use axum::Json;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::Position;
@@ -25,6 +26,7 @@ pub mod as_of;
 pub mod history;
 pub mod export;
 pub mod identities;
+pub mod imports;
 pub mod invitations;
 pub mod me;
 pub mod operations;
@@ -65,6 +67,12 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(history::of_account))
         .routes(routes!(history::of_tag))
         .routes(routes!(export::read))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(imports::begin))
+                .layer(DefaultBodyLimit::max(imports::IMPORT_BODY_BYTES_MAX)),
+        )
+        .routes(routes!(imports::read))
 }
 
 /// What a command did.

@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod associations;
 pub mod flows;
 pub mod identities;
+pub mod imports;
 pub mod leases;
 pub mod sessions;
 

@@ -17,7 +17,7 @@ const CALLERS: [&str; 8] =
 
 /// What an operation answers to each caller: a status, or the code of a refusal. `account` and its people are those of
 /// the administrator; `professional` and `invitation` are the ordinary member's own.
-const TABLE: [(&str, &str, [&str; 8]); 14] = [
+const TABLE: [(&str, &str, [&str; 8]); 16] = [
     ("GET", "/v1/me", [NO, PERSON, PERSON, PERSON, PERSON, "200", "200", "200"]),
     ("POST", "/v1/accounts", [NO, "201", SCOPE, SCOPE, SCOPE, SCOPE, SCOPE, SCOPE]),
     ("GET", "/v1/accounts/{account}", [NO, "200", "200", "200", "200", "200", "200", ACCOUNT]),
@@ -37,6 +37,8 @@ const TABLE: [(&str, &str, [&str; 8]); 14] = [
     ("GET", "/v1/invitations", [NO, SCOPE, "200", "200", SCOPE, SCOPE, SCOPE, SCOPE]),
     ("GET", "/v1/invitations/{invitation}", [NO, "200", "200", "200", "200", "200", INVITATION, INVITATION]),
     ("POST", "/v1/invitations/{invitation}/revoke", [NO, "200", "200", "200", SCOPE, "200", INVITATION, INVITATION]),
+    ("POST", "/v1/imports", [NO, "202", SCOPE, SCOPE, SCOPE, SCOPE, SCOPE, SCOPE]),
+    ("GET", "/v1/imports/{import}", [NO, "200", SCOPE, SCOPE, SCOPE, SCOPE, SCOPE, SCOPE]),
     ("GET", "/v1/accounts/{account}/history", [NO, SCOPE, "200", SCOPE, "200", "200", ADMIN, ACCOUNT]),
     ("GET", "/v1/history", [NO, SCOPE, "200", SCOPE, "200", SCOPE, SCOPE, SCOPE]),
     ("GET", "/v1/history/export", [NO, SCOPE, "200", SCOPE, "200", SCOPE, SCOPE, SCOPE]),
@@ -52,6 +54,7 @@ pub async fn t66_every_route_lets_in_whom_the_table_says_and_nobody_else(site: &
     let cast = Cast::of(site).await;
     // The table speaks of the member's open invitation; revoking takes it away, so each caller gets a new one.
     let send = format!("/v1/accounts/{}/professionals/{}/invitations", cast.harbour.id, cast.harbour.member);
+    let import = site.api(&cast.back_office).post("/v1/imports", nothing_to_import()).await.expect(202).text("id");
     let operations = operations(&site.document);
     assert_eq!(operations.len(), TABLE.len(), "a route that is gone still stands in the table");
     for (method, template) in operations {
@@ -62,7 +65,8 @@ pub async fn t66_every_route_lets_in_whom_the_table_says_and_nobody_else(site: &
             let path = format!("{template}{}", query_of(&template))
                 .replace("{account}", &cast.harbour.id)
                 .replace("{professional}", &cast.harbour.member)
-                .replace("{invitation}", &invitation);
+                .replace("{invitation}", &invitation)
+                .replace("{import}", &import);
             let api = credential(&cast, caller).map_or_else(|| site.nobody(), |credential| site.api(credential));
             let body = body_of(&cast, method.as_str(), &template, n);
             let answer = api.call(method.clone(), &path, body).await;
@@ -98,8 +102,17 @@ fn body_of(cast: &Cast, method: &str, template: &str, n: usize) -> Option<Value>
         }
         (_, "professionals") => Some(json!({ "name": "Kim Reed", "address": format!("kim{n}@{}", cast.at) })),
         (_, "service-plan") => Some(plan()),
+        (_, "imports") => Some(nothing_to_import()),
         _ => Some(json!({})),
     }
+}
+
+/// Two files with a header each.
+fn nothing_to_import() -> Value {
+    json!({
+        "accounts": "customer_number,kind,name,plan_name,plan_starts_at,plan_ends_at,partners\n",
+        "professionals": "customer_number,name,address,language,roles,send_invitation\n",
+    })
 }
 
 fn outcome(answer: &Answer) -> String {
