@@ -424,6 +424,9 @@ impl Command {
             Self::OpenAccount { customer_number, .. } => {
                 boundary.insert(0, decision(Subject::CustomerNumber(customer_number.clone())));
             }
+            Self::AcceptInvitation { identity, .. }
+            | Self::RequestAccess { identity, .. }
+            | Self::InviteByAssociation { identity, .. } => boundary.push(decision(Subject::Identity(*identity))),
             Self::AssignPartner { partner, .. } => add_account(&mut boundary, *partner),
             Self::ErasePerson { identities, .. } => {
                 boundary.extend(identities.iter().map(|identity| decision(Subject::Identity(*identity))));

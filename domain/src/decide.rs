@@ -165,6 +165,7 @@ pub fn decide(past: &Past<'_>, command: &Command, context: &Context) -> Result<V
         Some(id) => {
             let partner = context.caller.partner.map(|partner| (partner, past.account(partner)));
             let scene = Scene { id, account: past.account(id), partner, context };
+            check_not_erased(past, command)?;
             let events = decide_about_account(past, &scene, command)?;
             check_unchanged(&scene, command)?;
             events
@@ -173,6 +174,17 @@ pub fn decide(past: &Past<'_>, command: &Command, context: &Context) -> Result<V
     };
     check_invariants(past, &events)?;
     Ok(events)
+}
+
+/// R27: nothing new begins for an identity that was erased.
+fn check_not_erased(past: &Past<'_>, command: &Command) -> Result<(), Refusal> {
+    let (Command::AcceptInvitation { identity, .. }
+    | Command::RequestAccess { identity, .. }
+    | Command::InviteByAssociation { identity, .. }) = command
+    else {
+        return Ok(());
+    };
+    if past.identity(*identity).is_erased { Err(Refusal::IdentityErased) } else { Ok(()) }
 }
 
 /// Decides a command about an identity or a history.

@@ -76,6 +76,11 @@ pub(crate) fn edit_by(
     };
     let new_language = edit.language.unwrap_or(language);
     let address_changed = details.address.key() != address.key();
+    // Else a partner or support would take a seat beside an administrator who is out of their reach (R6, R21).
+    let is_administrator = scene.account.standing.administrators.contains(&id);
+    if address_changed && is_outsider(by) && is_administrator && scene.account.has_settled_administrator() {
+        return Err(Refusal::AdministratorOutOfReach);
+    }
     if let Some(other) = scene.account.by_address.get(&details.address.key()).filter(|other| **other != id) {
         return Err(Refusal::address_already_in_account(*other));
     }
@@ -88,6 +93,7 @@ pub(crate) fn edit_by(
     }
     if address_changed {
         events.extend(revoke_open(scene, id, RevocationReason::AddressChanged, |_| true));
+        events.extend(withdraw_appointments_of(scene, by, id));
         // One request may edit several people, and each of them is told.
         let mail = MailId::of_notice(Uuid::new_v5(&scene.context.request.id, id.0.as_bytes()), 0);
         let (account, notice, to) = (scene.id, Notice::AddressChanged, NoticeTo::Former);
@@ -148,6 +154,11 @@ pub(crate) fn departure(scene: &Scene<'_>, id: ProfessionalId) -> Vec<Event> {
     events.extend(withdraw_appointments(scene, |appointment| appointment.professional == id));
     events.push(ProfessionalDeleted { account, professional: id }.into());
     events
+}
+
+/// R21: nobody objected to the person as they were; what outsiders change about them meanwhile ends the appointment.
+fn withdraw_appointments_of(scene: &Scene<'_>, by: Authority, id: ProfessionalId) -> Vec<Event> {
+    withdraw_appointments(scene, |appointment| is_outsider(by) && appointment.professional == id)
 }
 
 /// Gives every role of a person to another and deletes the person, with the events of the single steps.
@@ -232,10 +243,11 @@ pub(crate) fn take_role(scene: &Scene<'_>, id: ProfessionalId, role: Role) -> Re
 /// Unties a person's identity; where there is none, nothing changes. No open invitation outlives it: whoever shall be
 /// linked next is invited anew.
 pub(crate) fn unlink(scene: &Scene<'_>, id: ProfessionalId) -> Result<Vec<Event>, Refusal> {
-    scene.manage_professional(STAFF, id)?;
+    let by = scene.manage_professional(STAFF, id)?;
     let Some(identity) = scene.account.professional(id)?.identity else { return Ok(vec![]) };
     let mut events = vec![IdentityUnlinked { account: scene.id, professional: id, identity }.into()];
     events.extend(revoke_open(scene, id, RevocationReason::IdentityUnlinked, |_| true));
+    events.extend(withdraw_appointments_of(scene, by, id));
     Ok(events)
 }
 

@@ -94,6 +94,8 @@ refusals!(
     AccessRequestErased = "access_request_erased", Gone, "The details of this access request were erased.";
     /// No such identity.
     UnknownIdentity = "unknown_identity", Unknown, "There is no such identity.";
+    /// What was personal about the identity was erased; a new sign-in is another identity.
+    IdentityErased = "identity_erased", Gone, "This identity was erased. Sign in again.";
     /// The identity still opens profiles.
     IdentityHasProfiles = "identity_has_profiles", Conflict,
         "This identity still has profiles. Erase or untie them first.";

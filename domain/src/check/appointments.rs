@@ -91,8 +91,11 @@ impl Account {
                     Event::ProfessionalDeleted(gone) => gone.professional == professional,
                     Event::PartnerRemoved(gone) => Some(gone.partner) == partner,
                     Event::AccountClosed(_) => true,
+                    // What outsiders change about the person takes the ground from it.
+                    Event::ProfessionalEdited(edited) => edited.address_changed && edited.professional == professional,
+                    Event::IdentityUnlinked(unlinked) => unlinked.professional == professional,
                     _ => false,
-                })
+                }) || (is_due && partner.is_some()) // of a partner whose own account was closed
             }
         };
         report.need(may, "R21", "the appointment could not end so, by this actor, at this time");

@@ -3,7 +3,7 @@
 use super::state::{Account, Identity};
 use super::{Append, Breach, Log, Report};
 use crate::event::{Event, IdentityErased, Recorded};
-use crate::ids::{AccessRequestId, AccountId, IdentityId, ProfessionalId};
+use crate::ids::{AccessRequestId, AccountId, IdentityId};
 use crate::personal::Person;
 
 impl Log {
@@ -67,16 +67,6 @@ impl Log {
 
     fn erase(&mut self, append: &Append<'_>, e: &IdentityErased, report: &mut Report<'_>) {
         report.need(append.who.is_staff, "R6", "only staff does this");
-        let had = self.identities.get(&e.identity).map(|identity| identity.had.clone()).unwrap_or_default();
-        let is_erased = |(account, professional): &(AccountId, ProfessionalId)| {
-            let found = self.accounts.get(account).and_then(|account| account.people.get(professional));
-            found.is_some_and(|person| person.is_erased)
-        };
-        let of_erased = had.iter().any(is_erased)
-            || append.has(
-                |event| matches!(event, Event::ProfessionalErased(it) if had.contains(&(it.account, it.professional))),
-            );
-        report.need(of_erased, "R27", "an identity is erased with a professional who had it");
         let identity = self.alive(e.identity, report);
         report.need(identity.is_registered, "R27", "an identity was erased that never signed in");
         report.need(identity.profiles.is_empty(), "R27", "the erased identity has a profile still");

@@ -759,7 +759,6 @@ const ERASURE: &[Case] = &[
         with(without_sam())
             .and(&key(), [MailBounced { account, professional, invitation, mail, attempt, status, reply }])
     }),
-    case("R27", "an identity is erased with a professional who had it", || and(&key(), identity_erased(STRANGERS))),
     case("R27", "an identity was erased that never signed in", || {
         with(without_sam()).alter("IdentityErased", |it| {
             it.event = identity_erased(IdentityId(Uuid::from_u128(0xc8))).into();

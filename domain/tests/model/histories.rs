@@ -179,6 +179,9 @@ enum Wish {
         professional: u8,
         all: bool,
     },
+    EraseIdentity {
+        identity: u8,
+    },
     Audit,
     Bounce {
         mail: Index,
@@ -322,6 +325,7 @@ fn any_wish_about_invitations() -> impl Strategy<Value = Wish> {
             |(professional, identity, address, new)| Wish::Associate { professional, identity, address, new }
         ),
         1 => (0..6u8).prop_map(|identity| Wish::Limit { identity }),
+        1 => (0..7u8).prop_map(|identity| Wish::EraseIdentity { identity }),
         1 => (any::<Index>(), any_age()).prop_map(|(invitation, age)| Wish::Visit { invitation, age }),
         1 => (any::<Index>(), any_age(), 0..4u8)
             .prop_map(|(invitation, age, flow)| Wish::Click { invitation, age, flow }),
@@ -485,8 +489,11 @@ impl Both {
     }
 
     fn identity(&self, number: u8) -> IdentityId {
-        // Somebody whose identity was erased and who comes again has a new one.
+        // Somebody whose identity was erased and who comes again has a new one; the last one's session outlives it.
         let number = u128::from(number);
+        if number == 5 {
+            return IdentityId(id(3, number));
+        }
         let identities = (0..).map(|life| IdentityId(id(3, number + 100 * life)));
         identities.into_iter().find(|identity| !self.world.erased.contains(identity)).unwrap()
     }
@@ -550,9 +557,12 @@ impl Both {
         let administrator = || self.administrator(account, index);
         match &step.wish {
             Wish::Open { .. } | Wish::Plan { .. } | Wish::Rename { .. } => back_office(),
-            Wish::Close | Wish::Assign { .. } | Wish::Remove { .. } | Wish::Decide { .. } | Wish::Erase { .. } => {
-                support()
-            }
+            Wish::Close
+            | Wish::Assign { .. }
+            | Wish::Remove { .. }
+            | Wish::Decide { .. }
+            | Wish::Erase { .. }
+            | Wish::EraseIdentity { .. } => support(),
             Wish::Bounce { .. } => operator(),
             Wish::Object { .. } => administrator().unwrap_or_else(support),
             Wish::Propose { .. } if index.index(3) > 0 => self.partner(index).unwrap_or_else(support),
@@ -815,6 +825,9 @@ impl Both {
                     address: typed,
                     new: link_to_send(account, &new),
                 }
+            }
+            Wish::EraseIdentity { identity } => {
+                Command::EraseIdentity { identity: IdentityId(id(3, u128::from(identity))) }
             }
             Wish::Limit { identity } => {
                 Command::RecordAssociationLimit { identity: self.identity(identity), left_out: 3 }

@@ -444,13 +444,16 @@ impl World {
                 self.hand_over(found.id, right, professional, to)
             }
             Command::UnlinkIdentity { account, professional } => {
-                let (found, _) = self.manage_person(account, caller, &staff, professional)?;
+                let (found, right) = self.manage_person(account, caller, &staff, professional)?;
                 if found.person(professional).unwrap().identity.is_none() {
                     return Ok(Some(Unchanged));
                 }
                 let found = self.account_mut(account);
                 found.person_mut(professional).identity = None;
                 found.revoke_all(|it| it.professional == professional);
+                if matches!(right.0, Authority::Staff | Authority::Partner) {
+                    found.withdraw_all(|it| it.professional == professional);
+                }
                 Accepted
             }
             Command::ErasePerson { account, professional, identities } => {
@@ -528,14 +531,14 @@ impl World {
                 let Some(it) = found.invitation(invitation) else {
                     return Ok(Some(Refused(vec!["unknown_invitation"])));
                 };
+                if right.0 != Authority::Administrator && found.is_settled(it.professional) {
+                    return Ok(Some(Refused(vec!["administrator_out_of_reach"])));
+                }
                 if it.status == Status::Revoked {
                     return Ok(Some(Unchanged));
                 }
                 if it.status == Status::Accepted {
                     return Ok(Some(Refused(vec!["already_used"])));
-                }
-                if right.0 != Authority::Administrator && found.is_settled(it.professional) {
-                    return Ok(Some(Refused(vec!["administrator_out_of_reach"])));
                 }
                 self.account_mut(account).revoke_all(|it| it.id == invitation);
                 Accepted
@@ -566,6 +569,9 @@ impl World {
                 }
             }
             Command::InviteByAssociation { account, professional, identity, address, new } => {
+                if self.erased.contains(&identity) {
+                    return Ok(Some(Refused(vec!["identity_erased"])));
+                }
                 let Some(found) = self.account(account).filter(|it| !it.is_closed && it.has_plan(now)) else {
                     return Ok(Some(Unchanged));
                 };
@@ -587,6 +593,9 @@ impl World {
                 Accepted
             }
             Command::RequestLatestLink { link, new } => self.request_latest(caller, link, &new, now),
+            Command::AcceptInvitation { identity, .. } if self.erased.contains(&identity) => {
+                Refused(vec!["identity_erased"])
+            }
             Command::AcceptInvitation { link, identity, mailbox } => self.accept(link, identity, &mailbox, now),
             _ => return Ok(None),
         };
@@ -598,6 +607,9 @@ impl World {
         let staff = [Scope::Support, Scope::BackOffice];
         let answer = match command.clone() {
             Command::RequestAccess { account, access_request, identity, details, language } => {
+                if self.erased.contains(&identity) {
+                    return Ok(Some(Refused(vec!["identity_erased"])));
+                }
                 let Some(found) = self.account(account) else { return Ok(Some(Refused(vec!["unknown_account"]))) };
                 if found.is_closed {
                     return Ok(Some(Refused(vec!["account_closed"])));
@@ -763,6 +775,23 @@ impl World {
                 self.registered.push(identity);
                 Accepted
             }
+            Command::EraseIdentity { identity } => {
+                let mut against = Against::default();
+                against.when(!caller.has_any(&[Scope::Support]), "scope_missing");
+                against.when(!self.registered.contains(&identity), "unknown_identity");
+                let has_profile = self.accounts.iter().any(|account| account.of_identity(identity).is_some());
+                let is_erased = self.erased.contains(&identity);
+                against.when(has_profile && !is_erased, "identity_has_profiles");
+                if !against.is_empty() {
+                    return Ok(Some(answered(against)));
+                }
+                if is_erased {
+                    return Ok(Some(Unchanged));
+                }
+                self.erased.push(identity);
+                self.accounts.iter_mut().for_each(|account| account.wishes.retain(|wish| wish.identity != identity));
+                Accepted
+            }
             Command::RecordAssociationLimit { .. } => Accepted,
             Command::RecordAuditRead { .. } => {
                 let is_person = matches!(caller.actor, Actor::Identity(_) | Actor::Cli(_));
@@ -845,6 +874,9 @@ impl World {
         let is_same = (&changed.details, changed.language) == (&person.details, person.language);
         let mut against = Against::default();
         against.when(found.has_address(&changed.details, Some(id)), "address_already_in_account");
+        let is_outsider = matches!(right.0, Authority::Staff | Authority::Partner);
+        let is_seat = person.is_administrator && found.has_settled_administrator();
+        against.when(is_outsider && is_other && is_seat, "administrator_out_of_reach");
         if is_same && edit.invitation.is_none() && against.is_empty() {
             return Unchanged;
         }
@@ -856,6 +888,9 @@ impl World {
         *self.account_mut(account).person_mut(id) = changed;
         if is_other {
             self.account_mut(account).revoke_all(|it| it.professional == id);
+        }
+        if is_other && is_outsider {
+            self.account_mut(account).withdraw_all(|it| it.professional == id);
         }
         let Some(new) = &edit.invitation else { return Accepted };
         let answer = self.send(account, caller, right, id, new, now);

@@ -218,7 +218,7 @@ fn r27_nothing_happens_to_somebody_who_was_erased() {
     let given = given.when(&support(), bounce(SAM, mail)).then_refused(Refusal::UnknownMail);
     let given = given.when(&link_holder(), visit(link(THIRD, 1))).then_nothing();
     let third = Link { account: HARBOUR, invitation: THIRD, generation: 1 };
-    let given = given.when(&person(SAMS), accept(third, SAMS)).then_refused(Refusal::InvitationRevoked);
+    let given = given.when(&person(SAMS), accept(third, SAMS)).then_refused(Refusal::IdentityErased);
     given.when(&support(), add(SAM)).then_refused(Refusal::IdInUse);
 }
 
