@@ -152,6 +152,7 @@ impl View for Invitations {
         Column::Text("account"),
         Column::Text("delivery"),
         Column::Text("reason"),
+        Column::Text("mail"),
         Column::Number("changed_at"),
         Column::Number("changed"),
     ];
@@ -212,6 +213,7 @@ impl View for Invitations {
             Value::Text(Some(row.account.to_string())),
             Value::Text(Some(row.delivery.state.as_str().into())),
             Value::Text(row.delivery.reason()),
+            Value::Text(Some(row.delivery.mail.to_string())),
             Value::Number(Some(row.delivery.changed_at.0)),
             Value::Number(Some(row.position)),
         ]
@@ -341,6 +343,14 @@ impl Views {
             limit.min(PAGE_MAX),
         )
         .await
+    }
+
+    /// Finds the invitation whose newest mail this is; for staff.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn invitation_of_mail(&self, mail: MailId) -> Result<Option<InvitationRow>, QueryError> {
+        self.find("select i.body from invitations i where i.mail = $1", &[&mail.to_string()]).await
     }
 
     /// Finds what the page and the mail of an invitation show.

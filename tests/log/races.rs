@@ -130,6 +130,7 @@ on_both! {
             run(&writers[1], &staff(), set_plan(account, &format!("Plan {round}"))).await.unwrap();
             let (professional, invitation, identity) = (fresh_professional(), fresh_invitation(), fresh_identity());
             let link = link(account, invitation);
+            run(&writers[0], &person(identity), register(identity)).await.unwrap(); // known, so that nothing is loaded
             lock.lock().await;
             // The appender waits for the lock with the first of these, and takes all others as one batch.
             let elsewhere = queue(&writers[0], &link_holder(), visit(elsewhere));

@@ -260,6 +260,9 @@ impl MailWorker {
             match self.store.execute(command, caller(), request()).await {
                 Ok(executed) => {
                     log_outcome(mail, attempt, &outcome);
+                    if executed.events.iter().any(|recorded| matches!(recorded.event, Event::MailParked(_))) {
+                        tracing::error!(mail.id = %mail.id, account.id = %mail.account, "the mail waits for an operator");
+                    }
                     return Some(executed.position);
                 }
                 Err(ExecuteError::Refused(refusal)) => {
