@@ -200,7 +200,9 @@ impl IssuerConfig {
             return Err("at least one claim must make the subject, and none may be empty");
         }
         if self.is_template() && !self.staff_roles.is_empty() {
-            return Err("staff roles need an issuer of one tenant: any tenant's administrator could give them otherwise");
+            return Err(
+                "staff roles need an issuer of one tenant: any tenant's administrator could give them otherwise",
+            );
         }
         if !self.scopes.split(' ').any(|scope| scope == "openid") {
             return Err("the scopes must contain openid");
