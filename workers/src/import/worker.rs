@@ -84,7 +84,7 @@ impl ImportWorker {
         match outcome {
             Ok(rows) => self.finish(id, holder, &rows).await,
             Err(error) => {
-                tracing::error!(import.id = %id, error = &error as &dyn std::error::Error, "an import stopped");
+                tracing::warn!(import.id = %id, error = &error as &dyn std::error::Error, "an import stopped");
                 self.fail(id, holder, error.code(), &message(&error)).await;
             }
         }
