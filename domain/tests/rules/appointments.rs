@@ -402,3 +402,22 @@ fn r22_the_appointment_of_a_partner_whose_account_was_closed_is_withdrawn_when_i
     let withdrawn = ended(APPOINTMENT, SAM, AppointmentOutcome::Withdrawn);
     given.when(&caller, carry_out(APPOINTMENT)).then([withdrawn]);
 }
+
+#[test]
+fn r21_what_an_outsider_changes_about_the_appointed_person_ends_the_appointment() {
+    // Nobody objected to Sam; whoever reads the new mailbox is somebody else.
+    let withdrawn = ended(APPOINTMENT, SAM, AppointmentOutcome::Withdrawn);
+    for command in [change_address(SAM, "sam@quarry.example"), unlink(SAM)] {
+        let mut given = waiting();
+        let events = given.execute(&pilot(), &command).unwrap();
+        assert!(events.contains(&withdrawn), "{events:?}");
+        given.after(OBJECTION_WINDOW).when(&worker(), carry_out(APPOINTMENT)).then_refused(Refusal::AppointmentNotDue);
+    }
+}
+
+#[test]
+fn r21_what_the_accounts_own_people_change_about_the_appointed_person_does_not() {
+    let given = waiting().and(&person(ROBINS), change_address(SAM, "sam@quarry.example"));
+    let given = given.after(OBJECTION_WINDOW);
+    assert!(given.clone().execute(&worker(), &carry_out(APPOINTMENT)).is_ok());
+}

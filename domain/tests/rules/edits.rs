@@ -245,3 +245,16 @@ fn r6_an_administrator_edits_every_administrator() {
     let given = given.when(&person(SAMS), change_address(ROBIN, "robin@reef.example"));
     given.then_types(["ProfessionalEdited", "NoticeIssued"]);
 }
+
+#[test]
+fn r6_no_outsider_takes_a_seat_by_another_address_beside_an_administrator_who_has_had_an_identity() {
+    // Kim administers, too, and has never signed in: whoever reads Kim's mailbox would.
+    let given = Given::served().and(&person(ROBINS), add(KIM)).and(&person(ROBINS), promote(KIM));
+    for outsider in [pilot(), support()] {
+        let command = change_address(KIM, "kim@lighthouse.example");
+        given.clone().when(&outsider, command).then_refused(Refusal::AdministratorOutOfReach);
+    }
+    let moved = given.clone().when(&person(ROBINS), change_address(KIM, "kim@quarry.example"));
+    moved.then_types(["ProfessionalEdited", "NoticeIssued"]);
+    given.when(&pilot(), send(KIM, THIRD)).then_types(["InvitationIssued"]);
+}
