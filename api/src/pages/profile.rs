@@ -50,6 +50,9 @@ pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, 
 
 fn card(api: &Api, session: &Session, professional: &ProfessionalRow, account: &AccountRow) -> ProfileCard {
     let mut card = words::profile_card(api, professional, account);
+    if session.profile.is_some_and(|chosen| chosen != professional.id) {
+        card.history_url = None; // for whoever acts as that one
+    }
     card.choice = match card.entry {
         _ if session.profile == Some(professional.id) => Choice::Chosen,
         Entry::Open { .. } => Choice::Offered {
@@ -163,7 +166,10 @@ pub async fn history(
 ) -> Result<Response, PageProblem> {
     let Some(session) = &browser.session else { return Ok(Redirect::to("/sign-in").into_response()) };
     let InPath(account) = account?;
-    let reader = Reader::Identity(session.identity);
+    let reader = match session.profile {
+        Some(profile) => Reader::Profile(session.identity, profile),
+        None => Reader::Identity(session.identity),
+    };
     history::check_reader(&api, account, reader).await?;
     let row = api.views.account(account, reader).await?.ok_or(Refusal::UnknownAccount)?;
     let entries = history::tell(&api, account).await?;
