@@ -12,15 +12,20 @@ mod web {
     mod cast;
 
     mod engines;
+    mod access;
     mod api;
     mod auditing;
     mod authority;
     mod browsers;
     mod commands;
     mod documents;
+    mod erasure;
     mod headers;
     mod leaks;
     mod links;
+    mod operators;
+    mod partners;
+    mod people;
     mod requests;
     mod tenants;
 }

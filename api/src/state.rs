@@ -135,7 +135,7 @@ impl Api {
         Ok(Caller { partner, ..caller })
     }
 
-    /// Notes that a bearer's identity signed in, beside the request and at most once in [`NOTE_SIGN_IN_EVERY`].
+    /// Notes that a bearer's identity signed in, beside the request and at most once in `NOTE_SIGN_IN_EVERY`.
     pub fn note_sign_in(&self, identity: IdentityId, request: &Request) {
         if self.sign_ins.take(identity, self.store.clock().now()) {
             let (api, request) = (self.clone(), request.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::event::{Position, Recorded};
 use domain::time::Millis;
-use sqlx::{AnyPool, Connection as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _};
 use store::envelope::UnreadableEvent;
 use store::store::views_pool;
 use store::{Location, Store};
@@ -70,6 +70,8 @@ impl Projector {
         let (followed, receiver) = watch::channel(0);
         let watched = (0, Instant::now());
         let projector = Self { store, pool, holder, followed, watched, has_taken_over: false };
+        // Where the node died between an erasure and this.
+        projector.clean_file(&mut *projector.pool.acquire().await.map_err(WriteError::from)?).await;
         let position = projector.checkpoint().await?;
         projector.followed.send_replace(position);
         Ok((projector, Views::new(queries, receiver)))
@@ -168,9 +170,22 @@ impl Projector {
                 }
             }
             transaction.commit().await?;
+            if events.iter().any(|recorded| recorded.event.erased_person().is_some()) {
+                self.clean_file(&mut connection).await;
+            }
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
         }
         Ok(())
+    }
+
+    /// On SQLite, takes what was erased out of the file's log, too (R27), before anybody is told that the views follow.
+    async fn clean_file(&self, connection: &mut AnyConnection) {
+        if !matches!(self.store.location(), Location::Folder(_)) {
+            return; // PostgreSQL vacuums by itself
+        }
+        if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(connection).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the views' file was not cleaned yet");
+        }
     }
 
     /// Reads a page; one that ends before an event that this release cannot read, if there is something before it.

@@ -1,5 +1,6 @@
 //! A database of its own for each test. Needs nothing but `std` and `server`: a test without the rest takes `database.rs`.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +39,24 @@ impl Postgres {
     pub fn sql(&self, text: &str) -> String {
         psql(&self.url, text)
     }
+
+    /// Everything in the database, as its own backup writes it.
+    ///
+    /// # Panics
+    /// When the backup fails.
+    pub fn dump(&self) -> Vec<u8> {
+        let output = Command::new(newest_pg_dump()).args(["--dbname", &self.url]).output().expect("pg_dump is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+}
+
+/// The server's own: an older one on the path refuses a newer server.
+fn newest_pg_dump() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions.map(|entry| entry.path()).filter(|path| number(path).is_some()).max_by_key(number);
+    newest.map_or_else(|| "pg_dump".into(), |folder| folder.join("bin/pg_dump"))
 }
 
 impl Drop for Postgres {

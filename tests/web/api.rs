@@ -5,7 +5,8 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::cast::{Cast, history, invite, open_account, pages, plan};
+use super::cast::{Cast, Partner, add, history, invite, open_account, pages, plan};
+use super::client::operations;
 use super::site::{ALEX, NOOR, Site};
 use crate::support::eventually;
 
@@ -16,7 +17,8 @@ pub async fn accounts_are_opened_entitled_and_read(site: &Arc<Site>) {
     let opened = api.post("/v1/accounts", body).await.expect(201);
     assert_eq!(opened.json()["changed"], true);
     let read = api.get(opened.header("location")).await.expect(200);
-    assert_eq!(read.header("etag"), format!("\"{}\"", opened.json()["position"]));
+    let events = history(site, &site.key(&["auditor"]), &opened.text("account")).await;
+    assert_eq!(read.header("etag"), events[0]["id"].to_string(), "the event that changed it last");
     let account = read.json();
     assert_eq!((&account["customer_number"], &account["kind"]), (&json!("T-900"), &json!("partner")));
     assert_eq!((&account["plan_allows_entry"], &account["service_plan"]), (&json!(true), &Value::Null));
@@ -58,7 +60,9 @@ pub async fn people_are_added_listed_and_read(site: &Arc<Site>) {
     let added = administrator.post(&people, body).await.expect(201);
     assert_eq!((&added.json()["roles"], &added.json()["invitation"]), (&json!([]), &Value::Null));
     let read = administrator.get(added.header("location")).await.expect(200);
-    assert_eq!(read.header("etag"), format!("\"{}\"", added.json()["position"]));
+    let events = history(site, &cast.auditor, account).await;
+    let addition = events.iter().find(|event| event["facts"]["professional"] == added.json()["professional"]);
+    assert_eq!(read.header("etag"), addition.expect("it stands in the history")["id"].to_string());
     let kim = read.json();
     assert_eq!((&kim["address"], &kim["language"]), (&json!(format!("Kim.Reed@{}", cast.at)), &json!("de")));
     assert_eq!((&kim["is_associated"], &kim["invitation"]), (&json!(false), &Value::Null));
@@ -81,6 +85,47 @@ pub async fn people_are_added_listed_and_read(site: &Arc<Site>) {
     let profile = profile.expect("the profile is listed");
     assert_eq!((&me["name"], &profile["may_enter"]), (&json!(NOOR.name), &json!(false)));
     assert_eq!(profile["barred"]["code"], "no_service_plan");
+}
+
+pub async fn a_change_needs_the_state_that_was_read(site: &Arc<Site>) {
+    let cast = Cast::of(site).await;
+    let (support, account) = (site.api(&cast.support), format!("/v1/accounts/{}", cast.harbour.id));
+    let partner = Partner::of(site, &cast, "quay").await;
+    let mut conditional = 0;
+    for (method, template) in operations(&site.document) {
+        let operation = &site.document["paths"][&template][method.as_str().to_lowercase()];
+        if !operation["parameters"].to_string().contains("If-Match") || template.ends_with("/close") {
+            continue; // closing ends everything; below
+        }
+        let number = format!("{}-{conditional}", cast.at);
+        let kim = add(site, &cast.support, &cast.harbour.id, "Kim Reed", &format!("kim@{number}")).await;
+        let lee = add(site, &cast.support, &cast.harbour.id, "Lee Reed", &format!("lee@{number}")).await;
+        let of_kim = format!("{account}/professionals/{kim}");
+        let read = if template.contains("{professional}") { &of_kim } else { &account };
+        let path = template.replace("{account}", &cast.harbour.id).replace("{professional}", &kim);
+        let path = path.replace("{role}", "billing_contact").replace("{partner}", &partner.id);
+        let body = match (method.as_str(), template.rsplit('/').next()) {
+            ("PATCH", _) => Some(json!({ "name": "Renamed" })),
+            (_, Some("hand-over")) => Some(json!({ "to": lee })),
+            _ => None,
+        };
+        let current = support.get(read).await.expect(200).header("etag").to_owned();
+        let ask = async |tag: &str| support.with("if-match", tag).call(method.clone(), &path, body.clone()).await;
+        for other in [format!("\"{}\"", store::random::uuid()), "\"x\"".into(), "x".into(), format!("W/{current}")] {
+            let refused = ask(&other).await;
+            refused.expect_problem(412, "changed_since_read");
+            assert_eq!(support.get(read).await.header("etag"), current, "{method} {template}: it had no effect");
+        }
+        let done = ask(&current).await;
+        assert_eq!(done.status, 200, "{method} {template}: {}", done.body);
+        conditional += 1;
+    }
+    assert!(conditional >= 10, "{conditional} operations take If-Match");
+    let (before, close) = (support.get(&account).await.expect(200), format!("{account}/close"));
+    support.call(Method::PATCH, &account, Some(json!({ "name": "Renamed again" }))).await.expect(200);
+    let ask = async |tag: &str| support.with("if-match", tag).post(&close, json!({})).await;
+    ask(before.header("etag")).await.expect_problem(412, "changed_since_read");
+    ask("*").await.expect(200);
 }
 
 pub async fn invitations_are_sent_listed_and_revoked(site: &Arc<Site>) {

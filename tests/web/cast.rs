@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::site::{ALEX, JO, NOOR, Person, Site};
+use super::site::{ALEX, JO, NOOR, Person, Site, somebody};
 use crate::support::Visitor;
 
 /// Everybody whom a test may need.
@@ -71,6 +71,56 @@ impl Cast {
             meadow,
         }
     }
+}
+
+/// Somebody who joined an account.
+pub struct Joined {
+    pub professional: String,
+    /// The person's token for the API.
+    pub bearer: String,
+}
+
+/// Invites somebody at an address, and accepts as that person.
+pub async fn join(site: &Site, credential: &str, account: &str, person: Person, address: &str) -> Joined {
+    let added = invite(site, credential, account, person.name, address).await.expect(201);
+    let link = site.nth_link(address, site.links(address).len().max(1)).await;
+    site.accept(&Visitor::new(), &link, person, address).await;
+    Joined { professional: added.text("professional"), bearer: site.bearer(person).await }
+}
+
+/// A partner account whose administrator has joined it.
+pub struct Partner {
+    pub id: String,
+    pub administrator: Joined,
+    /// An ordinary professional.
+    pub member: Joined,
+}
+
+impl Partner {
+    /// Opens it under a name of its own, such as `quay`.
+    pub async fn of(site: &Site, cast: &Cast, name: &str) -> Self {
+        let number = format!("{}-{name}", cast.number);
+        let body = json!({ "customer_number": number, "kind": "partner", "name": format!("Partner {name}") });
+        let id = site.api(&cast.back_office).post("/v1/accounts", body).await.expect(201).text("account");
+        let at = |who: &str| format!("{who}@{}.example", number.to_lowercase());
+        let someone = |who: &str| somebody("work", &format!("{who} {name}"), &at(&format!("sign-in-{who}")));
+        let administrator = join(site, &cast.back_office, &id, someone("pat"), &at("pat")).await;
+        let member = join(site, &cast.back_office, &id, someone("lee"), &at("lee")).await;
+        Self { id, administrator, member }
+    }
+
+    /// Lets it serve an account.
+    pub async fn serve(&self, site: &Site, cast: &Cast, account: &str) {
+        let path = format!("/v1/accounts/{account}/partners/{}", self.id);
+        site.api(&cast.back_office).put(&path, json!({})).await.expect(200);
+    }
+}
+
+/// Adds somebody without an invitation and returns the professional.
+pub async fn add(site: &Site, credential: &str, account: &str, name: &str, address: &str) -> String {
+    let body = json!({ "name": name, "address": address });
+    let path = format!("/v1/accounts/{account}/professionals");
+    site.api(credential).post(&path, body).await.expect(201).text("professional")
 }
 
 /// Opens a customer account with a current plan.

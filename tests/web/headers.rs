@@ -91,7 +91,8 @@ async fn t14_t34_t36_every_page_carries_its_headers_and_no_address_bar_the_token
         check(&page);
         page
     };
-    for path in ["/assets/vinculum.css", "/assets/vinculum.svg", "/profile", "/profile/history/{account}", "/sign-in"] {
+    let open = ["/assets/vinculum.css", "/assets/vinculum.svg", "/sign-in"];
+    for path in open.into_iter().chain(["/associations", "/profile", "/profile/history/{account}"]) {
         get(path, path).await;
     }
     get("/sign-in/{issuer}/callback", "/sign-in/personal/callback?state=x&code=y").await;
@@ -144,6 +145,11 @@ async fn t14_t34_t36_every_page_carries_its_headers_and_no_address_bar_the_token
         visitor.get(site.url(&history.expect("an administrator reads the history").replace("&#x2F;", "/"))).await;
     assert_eq!(history.status, 200);
     check(&history);
+    let associations = visitor.open(site.url("/associations")).await;
+    assert_eq!(associations.status, 200);
+    check(&associations);
+    pages.push(post("/associations", &associations, &[("email", ROBIN_AT_WORK)]).await);
+    pages.push(post("/profile/choose", &profile, &[("profile", &store::random::uuid().to_string())]).await);
     pages.push(post("/sign-out", &profile, &[]).await);
     assert_eq!(walked, routes(), "the walk and the source list the same routes");
 

@@ -103,7 +103,7 @@ fn holds(text: &[u8], secret: &str) -> bool {
     text.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()

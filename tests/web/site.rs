@@ -21,6 +21,12 @@ use crate::support::{OpenIdProvider, Page, Postgres, Vinculum, Visitor, eventual
 /// The audience of bearer tokens in production.
 const AUDIENCE: &str = "https://portal.test";
 
+/// What the roles that the issuer `work` gives are worth.
+const STAFF_ROLES: &str = "staff_roles = { helpdesk = \"support\", audits = \"auditor\" }\n";
+
+/// Recipients whose address begins with this are refused by the relay for good.
+pub const REFUSED: &str = "refused";
+
 /// A person with a sign-in at one of the two issuers, `personal` and `work`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -39,6 +45,11 @@ pub const JO: Person = person("work", "Jo Marsh", "jo.marsh@meadow.example");
 
 /// Where the embedded default mails Robin's invitation to.
 pub const ROBIN_AT_WORK: &str = "robin.rivers@harbour.example";
+
+/// Somebody of the test's own.
+pub fn somebody(issuer: &'static str, name: &str, email: &str) -> Person {
+    Person { issuer, name: name.to_owned().leak(), email: email.to_owned().leak() }
+}
 
 pub const fn person(issuer: &'static str, name: &'static str, email: &'static str) -> Person {
     Person { issuer, name, email }
@@ -67,7 +78,7 @@ pub struct Site {
     /// Follows no redirects and keeps no cookies; making one is slow.
     pub http: reqwest::Client,
     home: TempDir,
-    _database: Option<Postgres>,
+    database: Option<Postgres>,
 }
 
 impl Site {
@@ -86,26 +97,37 @@ impl Site {
 
     /// The production service: PostgreSQL, a relay, two real issuers.
     pub async fn production() -> Self {
-        let listen = format!("127.0.0.1:{}", free_port());
-        let redirect = |issuer: &str| format!("http://{listen}/sign-in/{issuer}/callback");
-        let provider = |name| (name, OpenIdProvider::start(name, &[&redirect(name)]));
+        Self::production_with(&[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn production_with(environment: &[(&str, &str)]) -> Self {
+        let provider = |name| (name, OpenIdProvider::start(name, &[]));
         let issuers = BTreeMap::from([provider("personal"), provider("work")]);
         let tables = issuers.iter().map(|(name, provider)| issuer_table(name, provider.issuer()));
         let tables = tables.collect::<String>();
-        Self::production_at(&listen, &format!("http://{listen}"), &tables, Issuers::Real(issuers)).await
+        let site = Self::production_at(None, &tables, Issuers::Real(issuers), environment).await;
+        if let Issuers::Real(issuers) = &site.issuers {
+            for (name, provider) in issuers {
+                provider.set_redirects(&[&site.url(&format!("/sign-in/{name}/callback"))]).await;
+            }
+        }
+        site
     }
 
     /// The production service behind https, whose issuer nobody can reach.
     pub async fn behind_https(host: &str) -> Self {
-        let listen = format!("127.0.0.1:{}", free_port());
         let table = issuer_table("personal", "https://login.example.com");
-        Self::production_at(&listen, &format!("https://{host}"), &table, Issuers::Development).await
+        Self::production_at(Some(host), &table, Issuers::Development, &[]).await
     }
 
-    async fn production_at(listen: &str, base_url: &str, issuers: &str, signs_in: Issuers) -> Self {
+    async fn production_at(host: Option<&str>, issuers: &str, signs_in: Issuers, more: &[(&str, &str)]) -> Self {
         let (home, database, relay) =
             (tempfile::tempdir().expect("a folder can be made"), Postgres::fresh(), Relay::start());
         let file = home.path().join("vinculum.toml");
+        // Found last: whatever else listens has its port by now.
+        let listen = format!("127.0.0.1:{}", free_port());
+        let base_url = host.map_or_else(|| format!("http://{listen}"), |host| format!("https://{host}"));
         let text = format!(
             "listen = \"{listen}\"\nbase_url = \"{base_url}\"\nsmtp_url = \"smtp+plain://127.0.0.1:{}\"\n\
              mail_from = \"Portal <no-reply@portal.test>\"\n{issuers}",
@@ -117,7 +139,8 @@ impl Site {
         let mut environment: Vec<(String, String)> = pairs.map(|(name, value)| (name.into(), value.into())).collect();
         environment.push(("DATABASE_URL".into(), database.url().into()));
         environment.push(("VINCULUM_CONFIG".into(), file.display().to_string()));
-        environment.push(("VINCULUM_LISTEN".into(), listen.into()));
+        environment.push(("VINCULUM_LISTEN".into(), listen));
+        environment.extend(more.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let migrated = run(home.path(), &borrowed(&environment), &["migrate"]);
         assert!(migrated.success, "{migrated:?}");
         Self::start(home, environment, Mailbox::Relay(relay), signs_in, Some(database)).await
@@ -141,7 +164,7 @@ impl Site {
         }
         let document = request.send().await.expect("the service answers").json().await;
         let document = document.expect("the document is JSON");
-        Self { service: Some(service), base, environment, mailbox, issuers, document, http, home, _database: database }
+        Self { service: Some(service), base, environment, mailbox, issuers, document, http, home, database }
     }
 
     /// The address of a path.
@@ -176,6 +199,27 @@ impl Site {
     /// Runs another command of the binary beside the service.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         run(self.home.path(), &borrowed(&self.environment), arguments)
+    }
+
+    /// The database of the production service; the embedded default's is in its folder.
+    pub fn database(&self) -> Option<&Postgres> {
+        self.database.as_ref()
+    }
+
+    /// Starts another node of the production service on the same database.
+    pub fn another_node(&self) -> Vinculum {
+        let mut environment = borrowed(&self.environment);
+        environment.retain(|(name, _)| *name != "VINCULUM_LISTEN");
+        let home = self.home.path().join("another");
+        std::fs::create_dir_all(&home).expect("the folder takes folders");
+        Vinculum::serve(&home, &environment)
+    }
+
+    /// Makes a bearer token of somebody whom the issuer `work` gives this role; the embedded default makes nobody staff.
+    pub async fn staff_bearer(&self, person: Person, role: &str) -> Option<String> {
+        let Issuers::Real(providers) = &self.issuers else { return None };
+        providers[person.issuer].set_claims(person.email, json!({ "roles": [role] })).await;
+        Some(self.bearer(person).await)
     }
 
     /// Makes an API key with these scopes.
@@ -306,7 +350,8 @@ impl Site {
         }
     }
 
-    fn mails_to(&self, address: &str) -> Vec<String> {
+    /// The mails to an address, the oldest first.
+    pub fn mails_to(&self, address: &str) -> Vec<String> {
         let is_to = |mail: &String| mail::header(mail, "to").is_some_and(|to| to.contains(address));
         self.mails().into_iter().filter(is_to).collect()
     }
@@ -324,6 +369,11 @@ impl Site {
     /// Waits for the `n`th link (from 1) mailed to an address.
     pub async fn nth_link(&self, address: &str, n: usize) -> String {
         eventually(&format!("link {n} to {address}"), async || self.links(address).into_iter().nth(n - 1)).await
+    }
+
+    /// Waits for the `n`th mail (from 1) to an address.
+    pub async fn nth_mail(&self, address: &str, n: usize) -> String {
+        eventually(&format!("mail {n} to {address}"), async || self.mails_to(address).into_iter().nth(n - 1)).await
     }
 
     /// Waits for the `n`th code (from 1) mailed to an address.
@@ -373,9 +423,10 @@ fn borrowed(environment: &[(String, String)]) -> Vec<(&str, &str)> {
 
 fn issuer_table(name: &str, issuer: &str) -> String {
     let kind = if name == "personal" { "personal" } else { "organizational" };
+    let staff = if name == "work" { STAFF_ROLES } else { "" };
     format!(
         "[[issuers]]\nkey = \"{name}\"\nkind = \"{kind}\"\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\n\
-         client_secret = \"{CLIENT_SECRET}\"\nalgorithms = [\"RS256\", \"ES256\"]\nbearer_audiences = [\"{AUDIENCE}\"]\n"
+         client_secret = \"{CLIENT_SECRET}\"\nalgorithms = [\"RS256\", \"ES256\"]\nbearer_audiences = [\"{AUDIENCE}\"]\n{staff}"
     )
 }
 
@@ -440,6 +491,7 @@ fn converse(mut stream: TcpStream, mails: &Mutex<Vec<String>>) -> Option<()> {
                 mails.lock().ok()?.push(mail);
                 "250 taken\r\n"
             }
+            "RCPT" if line.contains(&format!("<{}", REFUSED.to_ascii_uppercase())) => "550 no such mailbox here\r\n",
             "QUIT" => "221 good-bye\r\n",
             _ => "250 yes\r\n",
         };

@@ -10,6 +10,7 @@ use domain::event::Event;
 use domain::ids::{FlowId, IdentityId};
 use domain::invitation::{CODE_LIFETIME, CODE_TRIES_MAX, CODES_MAX, Link, Mailbox};
 use domain::refusal::Refusal;
+use projections::Reader;
 use projections::invitations::{InvitationContext, Status};
 use serde::Deserialize;
 use store::{ExecuteError, random};
@@ -53,7 +54,13 @@ pub async fn open_link(
 pub async fn show(State(api): State<Api>, browser: Browser) -> Result<Response, PageProblem> {
     let open = Open::of(&api, &browser).await?;
     let link = open.link()?;
-    let context = context(&api, link).await?;
+    let context = match context(&api, link).await {
+        Ok(context) => context,
+        Err(problem) if problem.code == Refusal::InvitationRevoked.code() => {
+            return ended(&api, Refusal::InvitationRevoked.into(), &open.flow);
+        }
+        Err(problem) => return Err(problem.into()),
+    };
     // An open invitation is shown to the linked person, too: it may have come to bring another sign-in (R11).
     if let (Some(session), Status::Accepted) = (&browser.session, context.invitation.status) {
         let answer = ask_to_accept(&api, &open.flow, session.identity, &browser.request).await;
@@ -435,8 +442,12 @@ pub async fn cancel(
 }
 
 async fn context(api: &Api, link: Link) -> Result<InvitationContext, Problem> {
-    let found = api.views.invitation_context(link.invitation).await?;
-    found.ok_or_else(|| Refusal::UnknownInvitation.into())
+    if let Some(found) = api.views.invitation_context(link.invitation).await? {
+        return Ok(found);
+    }
+    // With a person who was deleted, the invitation was revoked.
+    let is_there = api.views.invitation(link.invitation, Reader::Staff).await?.is_some();
+    Err(if is_there { Refusal::InvitationRevoked } else { Refusal::UnknownInvitation }.into())
 }
 
 /// The page of a link that does not work, or of anything else that stands in the way.

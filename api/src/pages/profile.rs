@@ -13,6 +13,7 @@ use projections::Reader;
 use projections::accounts::AccountRow;
 use projections::professionals::ProfessionalRow;
 use serde::Deserialize;
+use store::random;
 use store::secret::Secret;
 use store::working::sessions::Session;
 
@@ -143,7 +144,7 @@ pub async fn associate(
         Ok(address) => address,
         Err(error) => return association_page(&api, &browser, Some(sentence(&error))).await,
     };
-    api.store.request_association(&api.look_up_key, session.identity, &address).await?;
+    api.store.request_association(&api.look_up_key, random::uuid(), session.identity, &address).await?;
     let template = SentPage {
         frame: frame(&api, session.csrf.reveal()),
         title: "Look into that mailbox".into(),

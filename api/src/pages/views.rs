@@ -598,7 +598,7 @@ mod tests {
     }
 
     fn offered(t: Typed<'_>) -> Choice {
-        Choice::Offered { action: "/profile/choose".to_owned(), csrf: t("token"), profile: t("0193f2a4") }
+        Choice::Offered { action: "/profile/choose".to_owned(), csrf: t("sTlH0bqzvwYt0v7u"), profile: t("0193f2a4") }
     }
 
     fn open() -> Entry {

@@ -131,8 +131,9 @@ pub async fn ask(State(api): State<Api>, asked: Asked<RequestAccess>) -> Result<
     let number = CustomerNumber::parse(&body.customer_number)
         .map_err(|error| Problem::invalid(error.code(), sentence(&error)))?;
     let details = ProfessionalDetails { name: person_name(&body.name)?, address: address(&body.address)? };
+    // The details are sealed under the identity's key. Registered only for known numbers, `GET /v1/me` would tell them.
+    asked.by.register(&api).await?;
     if let Some(account) = api.views.account_of_number(&number).await? {
-        asked.by.register(&api).await?; // the details are sealed under the identity's key
         let command = Command::RequestAccess {
             account: account.id,
             access_request: AccessRequestId(random::uuid()),
@@ -142,7 +143,8 @@ pub async fn ask(State(api): State<Api>, asked: Asked<RequestAccess>) -> Result<
         };
         match api.execute(command, asked.by.caller, asked.request).await {
             Ok(_) => {}
-            Err(ExecuteError::Refused(refusal)) if refusal != Refusal::IdempotencyKeyReused => {
+            // Whatever it is, also a key that was used before: an unknown number is never refused.
+            Err(ExecuteError::Refused(refusal)) => {
                 tracing::info!(account.id = %account.id, code = refusal.code(), "an access request was not kept");
             }
             Err(error) => return Err(error.into()),

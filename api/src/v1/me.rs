@@ -11,7 +11,9 @@ use domain::words::{AccountKind, IdentityKind, Role};
 use projections::accounts::AccountRow;
 use projections::professionals::ProfessionalRow;
 use serde::{Deserialize, Serialize};
+use store::random;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::access_requests::Taken;
 use super::accounts::Plan;
@@ -194,11 +196,14 @@ pub struct Associate {
 /// only this identity can use. The answer is the same whatever is found, and beyond the limits, too: an address is mailed
 /// 3 times an hour and 10 times a day at most, for an identity 5 times an hour.
 #[utoipa::path(post, path = "/v1/me/associations", tag = "me", request_body = Associate,
+    params(("Idempotency-Key" = Option<String>, Header, description = "One effect for each caller, key and address")),
     responses((status = 202, description = "Taken", body = Taken), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn associate(State(api): State<Api>, asked: Asked<Associate>) -> Result<Response, Problem> {
     let identity = asked.by.person()?;
     let address = address(&asked.body.email)?;
     asked.by.register(&api).await?;
-    api.store.request_association(&api.look_up_key, identity, &address).await?;
+    // Nothing is refused here, so a key that comes with another address is another request.
+    let id = asked.request.key.map_or_else(random::uuid, |key| Uuid::new_v5(&key.0, address.key().as_str().as_bytes()));
+    api.store.request_association(&api.look_up_key, id, identity, &address).await?;
     Ok((StatusCode::ACCEPTED, Json(Taken { taken: true })).into_response())
 }

@@ -10,7 +10,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::random;
 use crate::store::{ReadError, Store};
 use crate::working::identities::LookUpKey;
 
@@ -41,21 +40,23 @@ pub struct AssociationRequest {
 type Row = (String, String, String, Option<String>, i64);
 
 impl Store {
-    /// Keeps a request. It is the same to the caller whatever becomes of it.
+    /// Keeps a request, once for each id. It is the same to the caller whatever becomes of it.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn request_association(
         &self,
         key: &LookUpKey,
+        id: Uuid,
         identity: IdentityId,
         address: &EmailAddress,
     ) -> Result<(), ReadError> {
-        let (id, now) = (random::uuid(), self.clock.now());
+        let now = self.clock.now();
         sqlx::query(
             "insert into association_request (id, identity, address_hash, address, created_at) \
              select cast($1 as text), cast($2 as text), cast($3 as text), cast($4 as text), cast($5 as bigint) \
-             where (select count(*) from association_request where identity = $2 and created_at > cast($6 as bigint)) < $7",
+             where (select count(*) from association_request where identity = $2 and created_at > cast($6 as bigint)) < $7 \
+             on conflict (id) do nothing",
         )
         .bind(id.to_string())
         .bind(identity.to_string())
