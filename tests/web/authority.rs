@@ -214,6 +214,9 @@ impl Stage {
         let n = self.number();
         let visitor = somebody("personal", &format!("Dee Visitor {n}"), &format!("visitor{n}@{}", self.cast.at));
         let bearer = site.bearer(visitor).await;
+        // Who asks for something is registered; most access tokens alone tell nothing to register.
+        let wish = json!({ "customer_number": "C-0000", "name": "Dee Visitor", "address": "dee@visitor.example" });
+        site.api(&bearer).post("/v1/access-requests", wish).await.expect(202);
         site.api(&bearer).get("/v1/me").await.expect(200).text("identity")
     }
 
