@@ -19,6 +19,7 @@ mod mail {
     mod desk;
     mod post;
 
+    mod associations;
     mod content;
     mod faults;
     mod isolation;

@@ -21,6 +21,8 @@ mod views {
     mod as_of;
     mod authority;
     mod faults;
+    mod histories;
+    mod model;
     mod pages;
     mod projector;
     mod rebuild;

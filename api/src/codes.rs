@@ -29,7 +29,6 @@ const OWN: &[(&str, &str)] = &[
     ("tag_invalid", "A tag is account, professional, invitation, identity or customer-number, a colon and a value."),
     ("event_type_unknown", "There is no event type of that name."),
     ("actor_invalid", "An actor is identity:<id>, key:<id>, cli:<user>, worker:<name> or link."),
-    ("unknown_identity", "There is no such identity."),
     // Addresses
     ("address_at_sign", "An address has exactly one @."),
     ("address_too_long", "An address has at most 254 bytes."),

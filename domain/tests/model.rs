@@ -6,4 +6,6 @@ mod model {
     mod harness;
     mod histories;
     mod reference;
+
+    mod cases;
 }

@@ -8,10 +8,12 @@ use sqlx::Connection as _;
 
 use super::load::{Acknowledged, Done};
 use super::nodes::Nodes;
-use crate::support::{eventually, http};
+use crate::support::{eventually, eventually_within, http};
 
 /// Events on a page of a history.
 const PAGE: usize = 500;
+/// How long nodes that share two cores may take to send what waits after the load.
+const BACKLOG_SECONDS_MAX: u64 = 120;
 /// What ends a mail.
 const ENDS: [&str; 4] = ["MailSent", "MailRefused", "MailParked", "MailCancelled"];
 
@@ -27,7 +29,7 @@ impl<'a> Audit<'a> {
     pub async fn of(nodes: &Nodes<'_>, key: &str, acknowledged: &'a [Acknowledged]) -> Self {
         for state in ["waiting", "sending", "deferred", "unknown"] {
             let what = format!("the end of every {state} mail");
-            eventually(&what, async || {
+            eventually_within(BACKLOG_SECONDS_MAX, &what, async || {
                 let page = get(nodes, key, &format!("/v1/invitations?delivery={state}&limit=1")).await;
                 page["items"].as_array().is_some_and(Vec::is_empty).then_some(())
             })

@@ -66,7 +66,6 @@ fn expected_tags(recorded: &Recorded) -> Vec<i64> {
 struct Rules {
     ids: HashSet<domain::ids::EventId>,
     numbers: HashSet<String>,
-    addresses: HashSet<(domain::ids::AccountId, domain::address::AddressKey)>,
     identities: HashSet<domain::ids::IdentityId>,
     /// Of each account: who holds a role, and since when nothing else may have been given.
     holders: HashMap<(domain::ids::AccountId, Role), domain::ids::ProfessionalId>,
@@ -98,12 +97,6 @@ impl Rules {
         match &recorded.event {
             Event::AccountOpened(e) => {
                 assert!(self.numbers.insert(e.customer_number.to_string()), "a number opens one account: {recorded:?}");
-            }
-            Event::ProfessionalAdded(e) => {
-                if let Some(details) = &e.details {
-                    let address = (e.account, details.address.key());
-                    assert!(self.addresses.insert(address), "an address stands once in an account: {recorded:?}");
-                }
             }
             Event::RoleGiven(e) if e.role != Role::Administrator => {
                 let before = self.holders.insert((e.account, e.role), e.professional);

@@ -33,7 +33,15 @@ pub const WAIT_SECONDS_MAX: u64 = 30;
 ///
 /// # Panics
 /// After `WAIT_SECONDS_MAX`, naming `what`.
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(WAIT_SECONDS_MAX, what, probe).await
+}
+
+/// The same for what takes long on a slow machine.
+///
+/// # Panics
+/// After that many seconds, naming `what`.
+pub async fn eventually_within<T>(seconds: u64, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = probe().await {
@@ -42,10 +50,8 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let patience = Duration::from_secs(WAIT_SECONDS_MAX);
-    tokio::time::timeout(patience, asking)
-        .await
-        .unwrap_or_else(|_| panic!("{WAIT_SECONDS_MAX} s passed without {what}"))
+    let patience = Duration::from_secs(seconds);
+    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("{seconds} s passed without {what}"))
 }
 
 /// Gives a port of the loopback that nobody listens on at this moment.

@@ -60,6 +60,7 @@ on_both_engines!(
     people::r2_of_two_first_people_at_once_one_is_administrator,
     operators::failed_invitations_are_found_by_state_reason_and_time,
     operators::a_failed_invitation_is_sent_again_to_the_corrected_address,
+    operators::the_command_line_lists_shows_and_retries_invitations,
     operators::many_failed_invitations_are_sent_again_with_one_result_each,
     operators::a_bounce_is_recorded_once_and_the_invitation_stays_valid,
     partners::r22_a_partner_works_in_an_account_only_while_it_serves_it,

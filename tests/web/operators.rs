@@ -200,3 +200,43 @@ pub async fn a_bounce_is_recorded_once_and_the_invitation_stays_valid(site: &Arc
     let auditor = json!({ "message_id": message, "recipient": address });
     site.api(&cast.auditor).post("/v1/mail-bounces", auditor).await.expect_problem(403, "scope_missing");
 }
+
+pub async fn the_command_line_lists_shows_and_retries_invitations(site: &Arc<Site>) {
+    let cast = Cast::of(site).await;
+    let (first, second) = (failed(site, &cast, 1).await, failed(site, &cast, 2).await);
+    let of_account = ["--delivery", state(site), "--account", &cast.harbour.id];
+    let list = |more: &[&str]| {
+        let ran = site.run(&[&["invitations", "list"], &of_account[..], more].concat());
+        assert!(ran.success, "{ran:?}");
+        ran.out.lines().map(|line| line[..36].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&[]), [second.invitation.clone(), first.invitation.clone()]);
+    assert_eq!(list(&["--limit", "1"]), [second.invitation.clone()]);
+    assert!(list(&["--since", "2999-01-01T00:00:00Z"]).is_empty());
+    let shown = site.run(&["invitations", "show", &first.invitation]);
+    assert!(
+        shown.success && shown.out.contains("MailAttempted") && shown.out.contains("no such mailbox here"),
+        "{shown:?}"
+    );
+
+    let right = format!("cli@{}", cast.at);
+    let corrected = site.run(&["invitations", "retry", &first.invitation, "--address", &right]);
+    assert!(corrected.success && corrected.out.contains("sent again"), "{corrected:?}");
+    site.nth_link(&right, 1).await;
+    // The first was revoked with its address; each has a result of its own, and one that was refused shows in the end.
+    let both = site.run(&["invitations", "retry", &first.invitation, &second.invitation]);
+    assert!(!both.success, "{both:?}");
+    let results: Vec<&str> = both.out.lines().collect();
+    assert!(results[0].contains("refused  invitation_revoked") && results[1].ends_with("sent again"), "{both:?}");
+    let account = history(site, &cast.auditor, &cast.harbour.id).await;
+    assert!(account.iter().any(|entry| entry["actor"] == "cli:unknown"), "the events name who it was");
+    for wrong in [
+        ["invitations", "retry"].as_slice(),
+        &["invitations", "retry", &first.invitation, &second.invitation, "--address", &right],
+        &["invitations", "show", &store::random::uuid().to_string()],
+        &["invitations", "list", "--since", "yesterday"],
+    ] {
+        let ran = site.run(wrong);
+        assert!(!ran.success && ran.out.is_empty() && !ran.err.is_empty(), "{wrong:?}: {ran:?}");
+    }
+}

@@ -261,7 +261,7 @@ const LOGS: &[Case] = &[
         let log = base().renumbered();
         log.without("PartnerAssigned")
     }),
-    case("time", "it is before the account's newest event", || {
+    case("time", "it is before the account's newest decision", || {
         base().after(Millis::days(-1)).and(&key(), [named("Harbour")])
     }),
     case("R25", "no such account was opened", || and(&key(), AccountRenamed { account: QUARRY, ..named("Quarry") })),

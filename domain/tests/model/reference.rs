@@ -10,6 +10,7 @@ use domain::personal::ProfessionalDetails;
 use domain::time::{Millis, Timestamp};
 use domain::words::{AccountKind, Authority, Language, Role, Scope};
 
+#[path = "reference/steps.rs"]
 mod steps;
 
 use steps::*;

@@ -116,6 +116,15 @@ impl Store {
         self.end(&id.to_string(), 0).await
     }
 
+    /// Counts the requests that wait for a worker.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn waiting_associations(&self) -> Result<i64, ReadError> {
+        let count = sqlx::query_scalar("select count(*) from association_request where address is not null");
+        Ok(count.fetch_one(&self.pool).await?)
+    }
+
     /// Deletes requests that no limit counts any more.
     ///
     /// # Errors
@@ -126,12 +135,13 @@ impl Store {
         Ok(())
     }
 
-    /// Whether earlier requests have used a limit up. Those that were beyond it themselves do not count.
+    /// Whether earlier requests have used a limit up. Those that were beyond it themselves do not count; of those of the
+    /// same millisecond, the ones that were handled and those of lower ids are earlier.
     async fn is_beyond_limits(&self, row: &Row) -> Result<bool, ReadError> {
         const OF_ADDRESS: &str = "select count(*) from association_request where address_hash = $1 and denied = 0 \
-             and created_at > $2 and (created_at < $3 or (created_at = $3 and id < $4))";
+             and id <> $4 and created_at > $2 and created_at <= $3 and (address is null or created_at < $3 or id < $4)";
         const OF_IDENTITY: &str = "select count(*) from association_request where identity = $1 and denied = 0 \
-             and created_at > $2 and (created_at < $3 or (created_at = $3 and id < $4))";
+             and id <> $4 and created_at > $2 and created_at <= $3 and (address is null or created_at < $3 or id < $4)";
         let (id, identity, address, _, created_at) = row;
         let limits = [
             (OF_ADDRESS, address, Millis::hours(1), OF_ADDRESS_AN_HOUR_MAX),

@@ -4,7 +4,7 @@ use super::*;
 
 /// One step: who does what where, and how far the clock turns before.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub struct Step {
     pub(super) turn: Millis,
     pub(super) who: Who,
     pub(super) account: usize,
@@ -335,7 +335,7 @@ pub(super) fn any_wish_about_mails() -> impl Strategy<Value = Wish> {
     ]
 }
 
-pub(super) fn any_step() -> impl Strategy<Value = Step> {
+pub fn any_step() -> impl Strategy<Value = Step> {
     // Mostly minutes, sometimes days, sometimes back.
     let turn = prop_oneof![
         40 => (0..10i64).prop_map(Millis::minutes),
