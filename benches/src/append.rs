@@ -1,5 +1,6 @@
 //! Vinculum's append: the real command path with decide, tags, sealing and the boundary check.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use domain::address::EmailAddress;
@@ -8,12 +9,14 @@ use domain::command::Command;
 use domain::ids::{AccountId, ProfessionalId};
 use domain::name::{AccountName, CustomerNumber, PersonName};
 use domain::personal::ProfessionalDetails;
+use domain::refusal::Refusal;
 use domain::words::{AccountKind, Language, Scope};
 use store::clock::Clock;
 use store::seal::NamedKey;
 use store::secret::Secret;
-use store::{Location, Store, random};
+use store::{ExecuteError, Location, Store, random};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::Failure;
 use crate::contender::take_turns;
@@ -21,26 +24,49 @@ use crate::load::closed_loop;
 
 /// Callers that open the accounts before the first turn.
 const OPENING_CALLERS: usize = 256;
+/// Spreads numbers that follow each other over all accounts: 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same for ids, whose 128 bits shall all differ.
+const SPREAD_IDS: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
-/// `append URL ACCOUNTS`: commands a second, of `callers` on many accounts.
+/// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts. With `hot`, on one that is new in each
+/// turn; with `elsewhere_percent`, so many of the commands go through another node.
 pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
-    let (store, _appender) = open(location).await?;
-    let accounts: Arc<[AccountId]> = open_accounts(&store, accounts).await?.into();
+    let (store, _appender) = open(location.clone()).await?;
+    let mut elsewhere = None;
+    let many: Arc<[AccountId]> = open_accounts(&store, accounts).await?.into();
+    let mut hot = accounts; // their numbers follow, the same in every process
     take_turns(async |turn| {
         let callers = turn.number("callers", 64);
-        let (store, accounts) = (store.clone(), Arc::clone(&accounts));
+        let elsewhere_percent = turn.number("elsewhere_percent", 0);
+        if elsewhere_percent > 0 && elsewhere.is_none() {
+            elsewhere = Some(open(location.clone()).await?.0);
+        }
+        let other_node = elsewhere.clone().unwrap_or_else(|| store.clone());
+        let mut accounts = Arc::clone(&many);
+        if turn.number("hot", 0) > 0 {
+            accounts = [open_account(&store, hot).await?].into();
+            hot += 1;
+        }
+        let store = store.clone();
         let value = closed_loop(callers, turn.time, move |caller, call| {
-            let (store, accounts) = (store.clone(), Arc::clone(&accounts));
-            async move {
-                let account = accounts[(caller + call * callers) as usize % accounts.len()];
-                store.execute(add(account), staff(), request()).await?;
-                Ok(())
-            }
+            let number = caller + call * callers;
+            let node = if number % 100 < elsewhere_percent { other_node.clone() } else { store.clone() };
+            let account = accounts[(number.wrapping_mul(SPREAD) >> 32) as usize % accounts.len()];
+            async move { Ok(node.execute(add(account), staff(), request()).await.map(drop)?) }
         })
         .await?;
         Ok(vec![("value", value)])
     })
     .await
+}
+
+/// The database of a URL, or else the folder of a path.
+pub fn location(place: &str) -> Location {
+    match place.starts_with("postgres:") {
+        true => Location::Postgres(Secret::new(place.into())),
+        false => Location::Folder(place.into()),
+    }
 }
 
 /// Opens a log, migrated, as the service does.
@@ -50,35 +76,46 @@ pub async fn open(location: Location) -> Result<(Store, JoinHandle<()>), Failure
     Ok(Store::open(location, keys, Clock::System).await?)
 }
 
-/// Opens accounts with one professional each.
+/// Opens the accounts with the first numbers.
 pub async fn open_accounts(store: &Store, count: u64) -> Result<Vec<AccountId>, Failure> {
     let mut opened = Vec::new();
-    let mut tasks = Vec::new();
-    for _ in 0..count {
-        let account = AccountId(random::uuid());
-        opened.push(account);
-        let store = store.clone();
-        tasks.push(tokio::spawn(async move {
-            let command = Command::OpenAccount {
-                account,
-                customer_number: CustomerNumber::parse(&account.0.simple().to_string()[..20])?,
-                kind: AccountKind::Customer,
-                name: AccountName::parse("Harbour Lights Bakery")?,
-            };
-            store.execute(command, staff(), request()).await?;
-            store.execute(add(account), staff(), request()).await?;
-            Ok::<(), Failure>(())
-        }));
+    let mut tasks = VecDeque::new();
+    for number in 0..count {
         if tasks.len() == OPENING_CALLERS {
-            for task in tasks.drain(..) {
-                task.await??;
-            }
+            opened.extend(next(&mut tasks).await?);
         }
+        let store = store.clone();
+        tasks.push_back(tokio::spawn(async move { open_account(&store, number).await }));
     }
-    for task in tasks {
-        task.await??;
+    while let Some(account) = next(&mut tasks).await? {
+        opened.push(account);
     }
     Ok(opened)
+}
+
+async fn next(tasks: &mut VecDeque<JoinHandle<Result<AccountId, Failure>>>) -> Result<Option<AccountId>, Failure> {
+    match tasks.pop_front() {
+        Some(task) => task.await?.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Opens the account of a number, the same in every process, with one professional; one that is open already is left
+/// as it is.
+pub async fn open_account(store: &Store, number: u64) -> Result<AccountId, Failure> {
+    let account = AccountId(Uuid::from_u128(u128::from(number + 1).wrapping_mul(SPREAD_IDS)));
+    let command = Command::OpenAccount {
+        account,
+        customer_number: CustomerNumber::parse(&account.0.simple().to_string()[..20])?,
+        kind: AccountKind::Customer,
+        name: AccountName::parse("Harbour Lights Bakery")?,
+    };
+    match store.execute(command, staff(), request()).await {
+        Ok(_) => store.execute(add(account), staff(), request()).await.map(drop)?,
+        Err(ExecuteError::Refused(Refusal::CustomerNumberTaken)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(account)
 }
 
 /// Adds a new person to an account.

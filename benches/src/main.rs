@@ -1,22 +1,22 @@
 //! Vinculum beside the physical limit and beside its peers. `./bench` builds and runs it.
 
-mod append;
 mod contender;
 mod load;
+mod append;
 
-use store::Location;
-use store::secret::Secret;
+use std::process::ExitCode;
 
 /// Why a measurement came to nothing.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<ExitCode, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["append", url, accounts] => append::contend(Location::Postgres(Secret::new((*url).into())), accounts.parse()?).await,
+        ["append", place, accounts] => append::contend(append::location(place), accounts.parse()?).await,
         other => Err(format!("no such contender: {other:?}").into()),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
