@@ -3,6 +3,7 @@
 mod contender;
 mod load;
 mod append;
+mod yardsticks;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,11 @@ async fn main() -> Result<ExitCode, Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["append", place, accounts] => append::contend(append::location(place), accounts.parse()?).await,
+        ["pgbench", url] => yardsticks::pgbench(url).await,
+        ["naive", url, connections] => yardsticks::naive(url, connections.parse()?).await,
+        ["raw-sqlite", folder] => yardsticks::raw_sqlite(folder).await,
+        ["copy", url] => yardsticks::copy(url).await,
+        ["unnest", url] => yardsticks::unnest(url).await,
         other => Err(format!("no such contender: {other:?}").into()),
     }?;
     Ok(ExitCode::SUCCESS)
