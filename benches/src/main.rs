@@ -1,8 +1,17 @@
 //! Vinculum beside the physical limit and beside its peers. `./bench` builds and runs it.
+//!
+//! Reading order: `measures` says what is measured, `harness` lets the contenders take turns, `report` prints what came
+//! of it; `contender` is what one is, and the rest are contenders.
 
+mod measures;
+mod harness;
+mod surroundings;
+mod process;
+mod report;
 mod contender;
 mod load;
 mod append;
+mod pair;
 mod yardsticks;
 
 use std::process::ExitCode;
@@ -16,7 +25,9 @@ async fn main() -> Result<ExitCode, Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
+        ["run", asked @ ..] => return harness::run(asked).await,
         ["append", place, accounts] => append::contend(append::location(place), accounts.parse()?).await,
+        ["pair", url, accounts] => pair::contend(url, accounts).await,
         ["pgbench", url] => yardsticks::pgbench(url).await,
         ["naive", url, connections] => yardsticks::naive(url, connections.parse()?).await,
         ["raw-sqlite", folder] => yardsticks::raw_sqlite(folder).await,
