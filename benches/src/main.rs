@@ -9,9 +9,13 @@ mod surroundings;
 mod process;
 mod report;
 mod contender;
+mod life;
 mod load;
 mod append;
 mod pair;
+mod mail;
+mod rebuild;
+mod replay;
 mod yardsticks;
 
 use std::process::ExitCode;
@@ -31,8 +35,12 @@ async fn main() -> Result<ExitCode, Failure> {
         ["pgbench", url] => yardsticks::pgbench(url).await,
         ["naive", url, connections] => yardsticks::naive(url, connections.parse()?).await,
         ["raw-sqlite", folder] => yardsticks::raw_sqlite(folder).await,
-        ["copy", url] => yardsticks::copy(url).await,
-        ["unnest", url] => yardsticks::unnest(url).await,
+        ["replay", url, events] => replay::contend(url, events.parse()?).await,
+        ["copy", url] => replay::yardstick(url).await,
+        ["rebuild", url, events] => rebuild::contend(url, events.parse()?).await,
+        ["unnest", url] => rebuild::yardstick(url).await,
+        ["mail", url] => mail::contend(url).await,
+        ["lettre"] => mail::yardstick().await,
         other => Err(format!("no such contender: {other:?}").into()),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use futures_util::TryStreamExt as _;
-use sqlx::postgres::{PgConnection, PgPoolCopyExt as _, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, PgPool};
-use store::random;
 use tokio::process::Command;
 
 use crate::Failure;
@@ -19,10 +16,6 @@ use crate::load::closed_loop;
 pub const ENVELOPE_BYTES: usize = 840;
 /// Streams of the naive transactions: as many as the accounts beside them.
 const STREAMS: u64 = 10_000;
-/// Rows of one statement of [`unnest`].
-const UNNEST_ROWS: usize = 100;
-/// About as long as the body of a professional's row.
-const BODY_BYTES: usize = 400;
 
 /// `pgbench URL`: transactions a second of `callers`, each of which inserts one row.
 pub async fn pgbench(url: &str) -> Result<(), Failure> {
@@ -121,49 +114,6 @@ pub async fn raw_sqlite(folder: &str) -> Result<(), Failure> {
         })
         .await?;
         Ok(vec![("value", value)])
-    })
-    .await
-}
-
-/// `copy URL`: events a second of `copy … to stdout` of a log that another contender has filled.
-pub async fn copy(url: &str) -> Result<(), Failure> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
-    take_turns(async |turn| {
-        let (began, mut events) = (Instant::now(), 0);
-        while began.elapsed() < turn.time {
-            let mut rows = pool.copy_out_raw("copy event to stdout").await?;
-            while let Some(part) = rows.try_next().await? {
-                events += part.iter().filter(|byte| **byte == b'\n').count();
-            }
-        }
-        Ok(vec![("value", events as f64 / began.elapsed().as_secs_f64())])
-    })
-    .await
-}
-
-/// `unnest URL`: rows a second of one connection that inserts 100 rows like a view's by each statement.
-pub async fn unnest(url: &str) -> Result<(), Failure> {
-    let mut connection = PgConnection::connect(url).await?;
-    sqlx::raw_sql("create table row_view (key text primary key, account text, body text not null)")
-        .execute(&mut connection)
-        .await?;
-    sqlx::raw_sql("create index row_view_account on row_view (account)").execute(&mut connection).await?;
-    let bodies = vec!["x".repeat(BODY_BYTES); UNNEST_ROWS];
-    take_turns(async |turn| {
-        let (began, mut rows) = (Instant::now(), 0);
-        while began.elapsed() < turn.time {
-            let texts = || (0..UNNEST_ROWS).map(|_| random::uuid().to_string()).collect::<Vec<_>>();
-            sqlx::query(
-                "insert into row_view (key, account, body) select * from unnest($1::text[], $2::text[], $3::text[])",
-            )
-            .bind(texts())
-            .bind(texts())
-            .bind(&bodies)
-            .execute(&mut connection)
-            .await?;
-            rows += UNNEST_ROWS;
-        }
-        Ok(vec![("value", rows as f64 / began.elapsed().as_secs_f64())])
     })
     .await
 }
