@@ -31,7 +31,7 @@ const CONNECTIONS: usize = 4;
 /// Mails that wait when a turn begins, for each second of it: more than any worker sends.
 const WAITING_PER_SECOND: f64 = 6_000.0;
 /// The length of a mail of the yardstick, in bytes: that of an invitation.
-const MAIL_BYTES: usize = 5_000;
+const MAIL_BYTES: usize = 4_600;
 /// How often a turn looks whether everything is sent.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 

@@ -62,7 +62,9 @@ pub async fn seed(location: Location, events: u64) -> Result<(), Failure> {
     appender.await?;
     if let Location::Postgres(url) = location {
         let mut connection = PgConnection::connect(url.reveal()).await?;
-        sqlx::raw_sql("vacuum analyze; checkpoint").execute(&mut connection).await?;
+        for settle in ["vacuum analyze", "checkpoint"] {
+            sqlx::raw_sql(settle).execute(&mut connection).await?;
+        }
     }
     Ok(())
 }
