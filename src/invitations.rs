@@ -206,7 +206,7 @@ impl Desk {
     }
 
     async fn retry_one(&self, row: &InvitationRow, address: Option<EmailAddress>) -> Result<(), ExecuteError> {
-        let invitation = InvitationId(random::uuid());
+        let invitation = InvitationId(self.store.fresh_id());
         let new = NewLink { invitation, lifetime: Lifetime::DEFAULT, link_key: self.link_keys.newest().into() };
         let (account, professional, invitation) = (row.account, row.professional, row.id);
         let command = Command::RetryInvitation { account, professional, invitation, address, new };

@@ -53,7 +53,7 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
             let number = caller + call * callers;
             let node = if number % 100 < elsewhere_percent { other_node.clone() } else { store.clone() };
             let account = accounts[(number.wrapping_mul(SPREAD) >> 32) as usize % accounts.len()];
-            async move { Ok(node.execute(add(account), staff(), request()).await.map(drop)?) }
+            async move { Ok(node.execute(add(&node, account), staff(), request()).await.map(drop)?) }
         })
         .await?;
         Ok(vec![("value", value)])
@@ -111,7 +111,7 @@ pub async fn open_account(store: &Store, number: u64) -> Result<AccountId, Failu
         name: AccountName::parse("Harbour Lights Bakery")?,
     };
     match store.execute(command, staff(), request()).await {
-        Ok(_) => store.execute(add(account), staff(), request()).await.map(drop)?,
+        Ok(_) => store.execute(add(store, account), staff(), request()).await.map(drop)?,
         Err(ExecuteError::Refused(Refusal::CustomerNumberTaken)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -119,8 +119,8 @@ pub async fn open_account(store: &Store, number: u64) -> Result<AccountId, Failu
 }
 
 /// Adds a new person to an account.
-pub fn add(account: AccountId) -> Command {
-    let professional = ProfessionalId(random::uuid());
+pub fn add(store: &Store, account: AccountId) -> Command {
+    let professional = ProfessionalId(store.fresh_id());
     Command::AddProfessional {
         account,
         professional,

@@ -109,8 +109,7 @@ async fn mailed(store: &Store, (professional, link): (ProfessionalId, Link)) -> 
     let (account, mail) = (link.account, MailId::derive(link.invitation, link.generation, "invitation", 1));
     store.execute(Command::AttemptMail { account, mail }, worker(), request()).await?;
     let outcome = MailOutcome::Sent { reply: "2.0.0 Ok: queued as 4bTXYZ1abcz9".into() };
-    let record =
-        Command::RecordMailOutcome { account, professional, mail, attempt: 1, outcome, jitter_permille: 0 };
+    let record = Command::RecordMailOutcome { account, professional, mail, attempt: 1, outcome, jitter_permille: 0 };
     store.execute(record, worker(), request()).await?;
     Ok(())
 }

@@ -39,9 +39,11 @@ pub async fn contend(url: &str, events: u64) -> Result<(), Failure> {
 /// `unnest URL`: rows a second into a table like a view's, 100 for each statement.
 pub async fn yardstick(url: &str) -> Result<(), Failure> {
     let mut connection = PgConnection::connect(url).await?;
-    sqlx::raw_sql("create table row (key text primary key, account text, state text, number bigint, body text not null)")
-        .execute(&mut connection)
-        .await?;
+    sqlx::raw_sql(
+        "create table row (key text primary key, account text, state text, number bigint, body text not null)",
+    )
+    .execute(&mut connection)
+    .await?;
     let body = "x".repeat(BODY_BYTES);
     take_turns(async |turn| {
         sqlx::raw_sql("truncate row").execute(&mut connection).await?;

@@ -26,6 +26,7 @@ use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
 use crate::envelope::{self, UnreadableEvent};
 use crate::memory::{Memory, Remembered};
+use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
 use crate::secret::Secret;
 use crate::turns::Turns;
@@ -337,6 +338,11 @@ impl Store {
     /// Where the log is.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// Draws an id for something that rows of tables are kept by; see [`random::ordered_uuid`].
+    pub fn fresh_id(&self) -> Uuid {
+        random::ordered_uuid(self.clock.now())
     }
 
     /// The clock that commands are decided by.

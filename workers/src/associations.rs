@@ -90,7 +90,7 @@ impl AssociationWorker {
 
     async fn invite(&self, request: &AssociationRequest, found: &ProfessionalRow) -> Result<(), Unhandled> {
         let new = NewLink {
-            invitation: InvitationId(random::uuid()),
+            invitation: InvitationId(self.store.fresh_id()),
             lifetime: ASSOCIATION_LIFETIME,
             link_key: self.link_keys.newest().into(),
         };

@@ -12,7 +12,7 @@ use domain::refusal::Refusal;
 use domain::words::{Language, Scope};
 use projections::access_requests::{AccessRequestRow, PAGE_MAX};
 use serde::{Deserialize, Serialize};
-use store::{ExecuteError, random};
+use store::ExecuteError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::sentence;
@@ -136,7 +136,7 @@ pub async fn ask(State(api): State<Api>, asked: Asked<RequestAccess>) -> Result<
     if let Some(account) = api.views.account_of_number(&number).await? {
         let command = Command::RequestAccess {
             account: account.id,
-            access_request: AccessRequestId(random::uuid()),
+            access_request: AccessRequestId(api.store.fresh_id()),
             identity,
             details,
             language: body.language.unwrap_or(Language::English),
@@ -180,7 +180,7 @@ pub async fn approve(
     asked: Asked<Nothing>,
 ) -> Result<Json<Done<ApprovedAccessRequest>>, Problem> {
     let account = account_of(&api, &asked, access_request).await?;
-    let professional = ProfessionalId(random::uuid());
+    let professional = ProfessionalId(api.store.fresh_id());
     let new = new_link(&api, None)?;
     let command = Command::ApproveAccessRequest { account, access_request, professional, new };
     let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;

@@ -10,7 +10,6 @@ use domain::name::Reason;
 use domain::personal::Grounds;
 use projections::appointments::{AppointmentRow, Status};
 use serde::{Deserialize, Serialize};
-use store::random;
 use utoipa::ToSchema;
 
 use super::accounts::{READERS, sentence};
@@ -133,7 +132,7 @@ pub async fn propose(
     let body = &asked.body;
     let command = Command::ProposeAppointment {
         account,
-        appointment: AppointmentId(random::uuid()),
+        appointment: AppointmentId(api.store.fresh_id()),
         professional: body.professional,
         replaces: body.replaces,
         grounds: Grounds { reason: text(&body.reason)?, evidence: text(&body.evidence)? },

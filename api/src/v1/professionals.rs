@@ -15,7 +15,7 @@ use domain::tag::Subject;
 use domain::words::{Language, Role, Scope};
 use projections::professionals::{PAGE_MAX, ProfessionalRow};
 use serde::{Deserialize, Serialize};
-use store::{Executed, random};
+use store::Executed;
 use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::{READERS, sentence};
@@ -188,7 +188,7 @@ pub async fn add(
     let link = new_link(&api, body.lifetime_hours)?;
     let command = Command::AddProfessional {
         account,
-        professional: ProfessionalId(random::uuid()),
+        professional: ProfessionalId(api.store.fresh_id()),
         details,
         language: body.language.unwrap_or(Language::English),
         invitation: body.send_invitation.then_some(link),
@@ -458,5 +458,5 @@ pub(crate) fn new_link(api: &Api, lifetime_hours: Option<i64>) -> Result<NewLink
         }
         None => Lifetime::DEFAULT,
     };
-    Ok(NewLink { invitation: InvitationId(random::uuid()), lifetime, link_key: api.link_keys.newest().into() })
+    Ok(NewLink { invitation: InvitationId(api.store.fresh_id()), lifetime, link_key: api.link_keys.newest().into() })
 }

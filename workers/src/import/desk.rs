@@ -256,7 +256,7 @@ impl Desk {
         if wish.is_to_be_invited && account.is_open() && !account.may_invite(now) {
             return Ok(Err(Refusal::NoServicePlan));
         }
-        let professional = ProfessionalId(random::uuid());
+        let professional = ProfessionalId(self.store.fresh_id());
         let add = Command::AddProfessional {
             account: past.id,
             professional,
@@ -373,7 +373,7 @@ impl Desk {
     }
 
     fn new_link(&self) -> NewLink {
-        let invitation = InvitationId(random::uuid());
+        let invitation = InvitationId(self.store.fresh_id());
         NewLink { invitation, lifetime: Lifetime::DEFAULT, link_key: self.link_key.clone() }
     }
 
