@@ -8,6 +8,8 @@ use std::fmt;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::name::in_nfc;
+
 /// Octets of a local part in UTF-8 (RFC 5321, 4.5.3.1.1).
 pub const LOCAL_PART_OCTETS_MAX: usize = 64;
 /// Octets of a whole address: an SMTP path has 256, two of them brackets (RFC 5321, 4.5.3.1.3).
@@ -220,7 +222,7 @@ fn local_part_stored(typed: &str) -> Result<String, AddressError> {
     if !typed.chars().all(|character| character == '.' || is_atom_character(character)) {
         return Err(AddressError::LocalPartCharacter);
     }
-    let stored: String = typed.nfc().collect();
+    let stored = in_nfc(typed);
     if stored.is_empty() {
         return Err(AddressError::LocalPartEmpty);
     }

@@ -155,7 +155,7 @@ impl Reason {
         if text.chars().any(is_hidden) {
             return Err(ReasonError::HiddenCharacter);
         }
-        let stored: String = text.nfc().collect();
+        let stored = in_nfc(text);
         match stored.chars().count() {
             0 => Err(ReasonError::Empty),
             1..=REASON_CHARS_MAX => Ok(Self(stored)),
@@ -241,6 +241,11 @@ impl ReasonError {
     }
 }
 
+/// A text in NFC. ASCII is in it already, and most texts are ASCII.
+pub(crate) fn in_nfc(text: &str) -> String {
+    if text.is_ascii() { text.to_owned() } else { text.nfc().collect() }
+}
+
 /// The stored form of a name of either kind; the rule stands at [`PersonName::parse`].
 fn name_stored(typed: &str) -> Result<String, NameError> {
     let typed = typed.trim();
@@ -251,7 +256,7 @@ fn name_stored(typed: &str) -> Result<String, NameError> {
     if typed.chars().any(is_hidden) {
         return Err(NameError::HiddenCharacter);
     }
-    let stored = typed.nfc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    let stored = in_nfc(typed).split_whitespace().collect::<Vec<_>>().join(" ");
     if stored.is_empty() {
         return Err(NameError::Empty);
     }
@@ -270,12 +275,15 @@ const LINK_SCHEMES: [&str; 8] = ["tel:", "sms:", "callto:", "skype:", "sip:", "x
 /// Whether a mail client could make a link of a part of the name.
 fn looks_like_link(name: &str) -> bool {
     // As it looks: full-width `ｅｖｉｌ` is `evil`, the ideographic full stop separates labels, a mark saves no link.
-    let seen: Vec<char> = name
-        .nfkc()
-        .filter(|character| !is_combining_mark(*character))
-        .flat_map(char::to_lowercase)
-        .map(|character| if character == '。' { '.' } else { character })
-        .collect();
+    let seen: Vec<char> = if name.is_ascii() {
+        name.chars().map(|character| character.to_ascii_lowercase()).collect()
+    } else {
+        name.nfkc()
+            .filter(|character| !is_combining_mark(*character))
+            .flat_map(char::to_lowercase)
+            .map(|character| if character == '。' { '.' } else { character })
+            .collect()
+    };
     let text: String = seen.iter().collect();
     let has_scheme = || {
         let mut words = text.split(|character: char| !character.is_alphanumeric() && character != ':');
