@@ -161,11 +161,11 @@ impl Past<'_> {
 /// # Errors
 /// The command is refused.
 pub fn decide(past: &Past<'_>, command: &Command, context: &Context) -> Result<Vec<Event>, Refusal> {
+    check_not_erased(past, command)?;
     let events = match command.account() {
         Some(id) => {
             let partner = context.caller.partner.map(|partner| (partner, past.account(partner)));
             let scene = Scene { id, account: past.account(id), partner, context };
-            check_not_erased(past, command)?;
             let events = decide_about_account(past, &scene, command)?;
             check_unchanged(&scene, command)?;
             events
@@ -180,7 +180,8 @@ pub fn decide(past: &Past<'_>, command: &Command, context: &Context) -> Result<V
 fn check_not_erased(past: &Past<'_>, command: &Command) -> Result<(), Refusal> {
     let (Command::AcceptInvitation { identity, .. }
     | Command::RequestAccess { identity, .. }
-    | Command::InviteByAssociation { identity, .. }) = command
+    | Command::InviteByAssociation { identity, .. }
+    | Command::RecordAssociationLimit { identity, .. }) = command
     else {
         return Ok(());
     };

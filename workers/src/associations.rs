@@ -107,7 +107,7 @@ impl AssociationWorker {
         match self.store.execute(command, Caller::new(Actor::Identity(request.identity)), from).await {
             Ok(_) => Ok(()),
             Err(ExecuteError::Refused(refusal)) => {
-                tracing::info!(code = refusal.code(), "a profile got no link");
+                tracing::info!(code = refusal.code(), "nothing comes of a part of an association request");
                 Ok(())
             }
             Err(error) => Err(error.into()),

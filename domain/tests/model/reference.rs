@@ -797,6 +797,9 @@ impl World {
                 self.accounts.iter_mut().for_each(|account| account.wishes.retain(|wish| wish.identity != identity));
                 Accepted
             }
+            Command::RecordAssociationLimit { identity, .. } if self.erased.contains(&identity) => {
+                Refused(vec!["identity_erased"])
+            }
             Command::RecordAssociationLimit { .. } => Accepted,
             Command::RecordAuditRead { .. } => {
                 let is_person = matches!(caller.actor, Actor::Identity(_) | Actor::Cli(_));
