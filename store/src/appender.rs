@@ -1,12 +1,15 @@
 //! The one writer of a node: decides commands one after the other, each on the pending state of the one before, and
-//! appends all that queued up meanwhile as one batch in one transaction.
+//! appends all that were decided meanwhile as one batch in one transaction.
 //!
-//! Reading order: [`Appender::run`] takes a batch, `decide_all` decides it in memory, `append` writes it, `settle`
-//! answers whoever stands; whoever fell is decided again under the lock, so that no node starves.
+//! While a batch is on its way to the disk, the next one is decided, upon what the first one holds. What falls, because
+//! another node was faster, is decided again under the lock, with whatever was decided upon it, so that no node starves.
+//!
+//! Reading order: [`Appender::run`] takes commands, `prepare` decides them in memory, `fly` appends what was prepared,
+//! `settle` answers whoever stands, `decide_again` sees to whoever fell.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use domain::caller::{Caller, Context, Request};
 use domain::command::{Command, Read};
@@ -16,6 +19,7 @@ use domain::ids::EventId;
 use domain::refusal::Refusal;
 use domain::tag::{Class, RequestKey, Subject, TagKey};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -28,8 +32,19 @@ use crate::store::{ExecuteError, Executed};
 
 /// Commands in one batch: keeps the lock short and the statement small.
 const BATCH_MAX: usize = 512;
-/// How often the appender lets callers that were just answered queue up again before it takes the next batch. On a slow
-/// disk this keeps callers from falling into two half batches.
+/// Commands that are prepared at a stretch while a batch is under way: its answer is looked for in between.
+const PREPARED_AT_ONCE: usize = 16;
+/// A batch that takes this many times as long to append as to prepare waits for the disk more than for us: then a full
+/// batch, for which callers that were just answered are waited for, is worth more than two halves, one of which is
+/// prepared while the other one is under way.
+const SLOW: u32 = 4;
+/// One command in so many that met what others had appended makes a batch a busy one: to decide under the lock is then
+/// cheaper than to decide twice.
+const BUSY: usize = 4;
+/// For how many batches after a busy one the lock is taken first: what falls is loaded whole, which takes longer than
+/// many locks.
+const BUSY_FOR: usize = 64;
+/// How often callers that were just answered are let in before a full batch leaves.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
 /// What a caller wants of the appender.
@@ -47,6 +62,8 @@ pub(crate) struct Queued {
     pub caller: Caller,
     pub request: Request,
     pub purpose: Purpose,
+    /// What the decision reads.
+    pub boundary: Vec<Read>,
     /// States that the caller's task loaded because they were not in memory.
     pub loaded: Vec<(Subject, Remembered)>,
     /// The key of the person for whom the command seals something.
@@ -56,310 +73,275 @@ pub(crate) struct Queued {
     pub answer: oneshot::Sender<Result<Executed, ExecuteError>>,
 }
 
-impl Queued {
-    /// What the decision reads.
-    fn boundary(&self) -> Vec<Read> {
-        self.command.boundary(&self.caller)
-    }
-}
-
-/// A command of the batch at hand, decided.
+/// A command that was decided, and what it appends.
 struct Decided {
     queued: Queued,
+    /// The edition of each state that the decision was made on.
+    editions: Vec<u64>,
     outcome: Result<Vec<Recorded>, Refusal>,
     batch: BatchCommand,
 }
 
+impl Decided {
+    fn has_effect(&self) -> bool {
+        self.queued.purpose == Purpose::Execute && self.outcome.as_ref().is_ok_and(|recorded| !recorded.is_empty())
+    }
+
+    /// Takes note that the command does not come to pass as it was decided.
+    fn undo(self, memory: &mut Memory) -> Queued {
+        if self.has_effect() {
+            for (read, edition) in self.queued.boundary.iter().zip(&self.editions) {
+                if memory.peek(&read.subject).is_some_and(|remembered| remembered.edition() == *edition) {
+                    memory.spoil(&read.subject);
+                }
+            }
+        }
+        self.queued
+    }
+}
+
+/// The next batch, as far as it is prepared.
+#[derive(Default)]
+struct Prepared {
+    decided: Vec<Decided>,
+    /// Commands whose states are not in memory, or that are to be decided under the lock.
+    undecided: Vec<Queued>,
+    /// Commands whose requests are in this batch or in the one under way: they are told what came of those.
+    held: Vec<Queued>,
+    requests: HashSet<RequestKey>,
+    /// What commands of this batch append about without having read it: no state of it is complete until then.
+    incomplete: HashSet<Subject>,
+    /// Whether it is so busy where we are that everything is decided under the lock.
+    is_for_lock: bool,
+    /// How long it took.
+    time: Duration,
+}
+
+impl Prepared {
+    fn len(&self) -> usize {
+        self.decided.len() + self.undecided.len() + self.held.len()
+    }
+}
+
+/// How the last batches went.
+#[derive(Default)]
+struct Pace {
+    commands: usize,
+    is_slow: bool,
+    /// How many of the commands read what another node had appended meanwhile.
+    met_others: usize,
+    /// For how many batches more the lock is taken first.
+    busy_for: usize,
+}
+
+impl Pace {
+    /// Begins a batch.
+    fn begin(&mut self, commands: usize) {
+        let is_busy = self.met_others * BUSY > self.commands;
+        self.busy_for = if is_busy { BUSY_FOR } else { self.busy_for.saturating_sub(1) };
+        (self.commands, self.met_others) = (commands, 0);
+    }
+}
+
 pub(crate) struct Appender {
-    pub engine: Box<dyn Engine>,
-    pub queue: mpsc::Receiver<Queued>,
-    pub memory: Arc<Mutex<Memory>>,
-    pub keys: Arc<KeyRing>,
-    pub clock: Clock,
-    pub head: watch::Sender<Position>,
+    engine: Box<dyn Engine>,
+    queue: mpsc::Receiver<Queued>,
+    decider: Decider,
+    head: watch::Sender<Position>,
+    pace: Pace,
 }
 
 impl Appender {
+    pub fn new(
+        engine: Box<dyn Engine>,
+        queue: mpsc::Receiver<Queued>,
+        decider: Decider,
+        head: watch::Sender<Position>,
+    ) -> Self {
+        Self { engine, queue, decider, head, pace: Pace::default() }
+    }
+
     /// Works until every sender of the queue is gone and the queue is empty.
     pub async fn run(mut self) {
-        let mut taken = Vec::with_capacity(BATCH_MAX);
-        let mut size_before = 0;
+        let mut prepared = Prepared::default();
         loop {
-            if size_before > 1 {
-                for _ in 0..YIELDS_BEFORE_BATCH {
-                    if self.queue.len() < size_before {
-                        tokio::task::yield_now().await;
-                    }
+            if prepared.len() == 0 {
+                let mut taken = Vec::new();
+                if self.queue.recv_many(&mut taken, BATCH_MAX).await == 0 {
+                    return;
                 }
+                self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
-            if self.queue.recv_many(&mut taken, BATCH_MAX).await == 0 {
-                return;
+            if self.pace.is_slow {
+                self.let_in(&mut prepared).await;
             }
-            size_before = taken.len();
-            while !taken.is_empty() {
-                let batch = take_distinct_requests(&mut taken);
-                self.work_off(batch).await;
-            }
+            prepared = self.fly(prepared).await;
         }
     }
 
-    /// Decides and appends one batch, and answers everybody in it.
-    async fn work_off(&mut self, batch: Vec<Queued>) {
-        let (decided, expected, undecided) = self.decide_all(batch);
-        let mut fallen = undecided;
-        if !decided.is_empty() {
-            let (queued, batch): (Vec<_>, Vec<_>) =
-                decided.into_iter().map(|decided| ((decided.queued, decided.outcome), decided.batch)).unzip();
-            match self.engine.append(expected, &batch).await {
-                Ok(verdicts) => fallen.extend(self.settle(queued, &batch, &verdicts)),
+    /// Lets callers that were just answered join the batch.
+    async fn let_in(&mut self, prepared: &mut Prepared) {
+        for _ in 0..YIELDS_BEFORE_BATCH {
+            if prepared.len() + self.queue.len() >= self.pace.commands.min(BATCH_MAX) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let room = BATCH_MAX.saturating_sub(prepared.len());
+        let taken: Vec<_> = std::iter::from_fn(|| self.queue.try_recv().ok()).take(room).collect();
+        self.decider.prepare(taken, prepared, &HashSet::new());
+    }
+
+    /// Appends a batch and answers everybody in it. Returns the next one, prepared meanwhile.
+    async fn fly(&mut self, mut flight: Prepared) -> Prepared {
+        self.pace.begin(flight.len());
+        let mut next = Prepared { is_for_lock: self.pace.busy_for > 0, ..Prepared::default() };
+        let mut fallen = std::mem::take(&mut flight.undecided);
+        let (expected, out_of_date) = self.decider.finish(&mut flight.decided);
+        fallen.extend(out_of_date);
+        if !flight.decided.is_empty() {
+            let batch: Vec<_> = flight.decided.iter_mut().map(|decided| std::mem::take(&mut decided.batch)).collect();
+            let began = Instant::now();
+            let appended = self.append(expected, &batch, &flight.requests, &mut next).await;
+            self.pace.is_slow = began.elapsed() > SLOW * (flight.time + next.time);
+            match appended {
+                Ok(verdicts) => fallen.extend(self.settle(flight.decided, &batch, &verdicts)),
                 Err(error) => {
-                    let unanswered = queued.into_iter().map(|(queued, _)| queued).chain(fallen).collect();
-                    return self.fail(unanswered, &error).await;
+                    let unanswered = flight.decided.into_iter().map(|decided| decided.queued).chain(fallen.drain(..));
+                    self.fail(unanswered.collect(), &error).await;
                 }
             }
         }
         if !fallen.is_empty() {
+            let built_upon_them = self.decider.take_those_built_upon(&fallen, &mut next);
+            fallen.extend(built_upon_them);
             self.decide_again(fallen).await;
         }
+        let held = flight.held.into_iter().chain(std::mem::take(&mut next.held)).collect();
+        self.decider.prepare(held, &mut next, &HashSet::new());
+        next
     }
 
-    /// Decides a batch in memory. Returns what was decided, the head that it was decided for, and the commands whose
-    /// state is not in memory.
-    fn decide_all(&mut self, batch: Vec<Queued>) -> (Vec<Decided>, Position, Vec<Queued>) {
-        let memory = Arc::clone(&self.memory);
-        let mut memory = memory.lock().expect("invariant: nobody panics while holding the memory");
-        let (mut decided, mut undecided) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut chains = Chains::default();
-        // Commands of this batch append about these without having read them: no state of them is complete until then.
-        let mut incomplete: HashSet<Subject> = HashSet::new();
-        for mut queued in batch {
-            if let Some(events) = queued.request.key.and_then(|key| memory.requests.get(&key)) {
-                let answer = replay(events, &queued.request);
-                let _ = queued.answer.send(answer); // a caller that has gone needs no answer
-                continue;
-            }
-            for (subject, loaded) in std::mem::take(&mut queued.loaded) {
-                if !memory.contains(&subject) && !incomplete.contains(&subject) {
-                    memory.insert(subject, loaded);
+    /// Appends a batch, and prepares the commands that arrive meanwhile.
+    async fn append(
+        &mut self,
+        expected: Position,
+        batch: &[BatchCommand],
+        under_way: &HashSet<RequestKey>,
+        next: &mut Prepared,
+    ) -> Result<Verdicts, sqlx::Error> {
+        let mut append = self.engine.append(expected, batch);
+        let mut taken = Vec::with_capacity(PREPARED_AT_ONCE);
+        let mut is_open = true;
+        loop {
+            let room = PREPARED_AT_ONCE.min(BATCH_MAX.saturating_sub(next.len()));
+            tokio::select! {
+                biased; // the first look sends the batch
+                verdicts = &mut append => return verdicts,
+                count = self.queue.recv_many(&mut taken, room), if room > 0 && is_open => {
+                    is_open = count > 0;
+                    self.decider.prepare(std::mem::take(&mut taken), next, under_way);
                 }
             }
-            let boundary = queued.boundary();
-            if boundary.iter().any(|read| memory.get(&read.subject).is_none()) {
-                undecided.push(queued);
-                continue;
-            }
-            let chain = chains.of(boundary.iter().map(|read| &read.subject));
-            let checks = checks(&memory, &queued);
-            let outcome = self.decide_one(&memory, &queued);
-            let is_read = |subject: &Subject| boundary.iter().any(|read| read.subject == *subject);
-            incomplete.extend(take_effect(&mut memory, &queued, &outcome, is_read));
-            let batch = self.batch_command(chain, checks, &queued, &outcome);
-            decided.push(Decided { queued, outcome, batch });
         }
-        chains.settle(decided.iter_mut().map(|decided| &mut decided.batch.chain));
-        (decided, memory.head, undecided)
-    }
-
-    /// Decides one command on the states in memory.
-    fn decide_one(&self, memory: &Memory, queued: &Queued) -> Result<Vec<Recorded>, Refusal> {
-        let boundary = queued.boundary();
-        let states = boundary.iter().map(|read| {
-            let remembered = memory.peek(&read.subject).expect("invariant: the caller saw to it");
-            (&read.subject, &remembered.known)
-        });
-        let past: Past<'_> = states.collect();
-        let now = self.clock.now().max(past.newest_at());
-        let context = Context { now, caller: queued.caller.clone(), request: queued.request.clone() };
-        let events = decide(&past, &queued.command, &context)?;
-        Ok(events.into_iter().map(|event| record(event, &context)).collect())
-    }
-
-    fn batch_command(
-        &self,
-        chain: i32,
-        checks: Vec<Check>,
-        queued: &Queued,
-        outcome: &Result<Vec<Recorded>, Refusal>,
-    ) -> BatchCommand {
-        let events: Vec<_> = match outcome {
-            Ok(recorded) if queued.purpose == Purpose::Execute => {
-                recorded.iter().map(|recorded| (self.write(recorded, queued), index_tags(recorded))).collect()
-            }
-            _ => Vec::new(),
-        };
-        let mut person_keys = Vec::new();
-        if let (Ok(recorded), false) = (outcome, events.is_empty()) {
-            person_keys.extend(queued.fresh_key.clone());
-            let erased = recorded.iter().filter_map(|recorded| recorded.event.erased_person());
-            person_keys.extend(erased.map(|person| (person.id(), String::new())));
-        }
-        BatchCommand { chain, checks, events, person_keys }
-    }
-
-    fn write(&self, recorded: &Recorded, queued: &Queued) -> String {
-        let key = envelope::sealed_for(&recorded.event).and_then(|person| match &queued.person_key {
-            Some((of, key)) if *of == person.id() => Some(key),
-            _ => None,
-        });
-        envelope::write(recorded, key)
     }
 
     /// Answers the commands that stand; returns those that fell.
-    fn settle(
-        &self,
-        decided: Vec<(Queued, Result<Vec<Recorded>, Refusal>)>,
-        batch: &[BatchCommand],
-        verdicts: &Verdicts,
-    ) -> Vec<Queued> {
-        let appended: usize = batch
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| verdicts.stands(*n))
-            .map(|(_, command)| command.events.len())
-            .sum();
+    fn settle(&mut self, decided: Vec<Decided>, batch: &[BatchCommand], verdicts: &Verdicts) -> Vec<Queued> {
+        let stand = |number: &usize| verdicts.stands(*number);
+        let appended: usize =
+            batch.iter().enumerate().filter(|(n, _)| stand(n)).map(|(_, command)| command.events.len()).sum();
         let head = verdicts.head_before + appended as Position;
-        let mut memory = self.memory.lock().expect("invariant: nobody panics while holding the memory");
+        let memory = Arc::clone(&self.decider.memory);
+        let mut memory = lock(&memory);
         memory.advance(verdicts.head_before, head);
-        let epoch = memory.epoch;
-        let mut fallen = Vec::new();
         self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
         let mut position = verdicts.head_before;
-        for (number, (queued, outcome)) in decided.into_iter().enumerate() {
-            if !verdicts.stands(number) {
-                // The states that it read are loaded anew when it is decided again, which is next. Until then they stay
-                // where they are, wrong and unread: their absence would send every caller to load them.
-                fallen.push(queued);
-                continue;
+        let mut fallen = Vec::new();
+        for (number, decided) in decided.into_iter().enumerate() {
+            if stand(&number) {
+                self.decider.answer(decided, &mut memory, &mut position, head);
+            } else {
+                fallen.push(decided.undo(&mut memory));
             }
-            for read in queued.boundary() {
-                if let Some(remembered) = memory.get(&read.subject) {
-                    read.classes.iter().for_each(|class| remembered.confirm(*class, head, epoch));
-                }
-            }
-            let is_appended = queued.purpose == Purpose::Execute;
-            let answer = outcome.map_err(ExecuteError::Refused).map(|mut recorded| {
-                for event in recorded.iter_mut().filter(|_| is_appended) {
-                    position += 1;
-                    event.position = position;
-                }
-                let has_effect = is_appended && !recorded.is_empty();
-                // A fresh key without effect was not stored, and the person may have another.
-                if let (Some((person, key)), Some(_), true) = (&queued.person_key, &queued.fresh_key, has_effect) {
-                    self.keys.remember(*person, key.clone());
-                }
-                for person in recorded.iter().filter(|_| has_effect).filter_map(|it| it.event.erased_person()) {
-                    self.keys.forget(person.id());
-                }
-                if let Some(key) = queued.request.key.filter(|_| has_effect) {
-                    memory.requests.insert(key, recorded.clone());
-                }
-                let seen = if has_effect { position } else { head };
-                Executed { events: recorded, position: seen, replayed: false }
-            });
-            let _ = queued.answer.send(answer); // a caller that has gone needs no answer; the command stands
         }
+        self.pace.met_others += fallen.len();
         fallen
     }
 
     /// Decides the commands that fell once more, under the lock: nothing newer can appear, so all of them stand.
     async fn decide_again(&mut self, fallen: Vec<Queued>) {
-        let (mut remaining, mut replays) = (Vec::new(), Vec::new());
-        let result = self.decide_locked(fallen, &mut remaining, &mut replays).await;
-        match result {
-            Ok((decided, head)) => {
-                let (queued, batch): (Vec<_>, Vec<_>) =
-                    decided.into_iter().map(|decided| ((decided.queued, decided.outcome), decided.batch)).unzip();
+        let (mut remaining, mut replays) = (fallen, Vec::new());
+        let result = self.decide_locked(&mut remaining, &mut replays).await;
+        let error = match result {
+            Ok((mut decided, head)) => {
+                let batch: Vec<_> = decided.iter_mut().map(|decided| std::mem::take(&mut decided.batch)).collect();
                 match self.engine.append_locked(head, &batch).await {
                     Ok(verdicts) => {
-                        let fallen = self.settle(queued, &batch, &verdicts);
+                        let fallen = self.settle(decided, &batch, &verdicts);
                         debug_assert!(fallen.is_empty(), "invariant: under the lock every command stands");
                         for (queued, answer) in replays {
                             let _ = queued.answer.send(answer);
                         }
+                        return;
                     }
                     Err(error) => {
-                        let unanswered = queued.into_iter().map(|(queued, _)| queued);
-                        let unanswered = unanswered.chain(replays.into_iter().map(|(queued, _)| queued)).collect();
-                        self.fail(unanswered, &error).await;
+                        remaining = decided.into_iter().map(|decided| decided.queued).collect();
+                        error
                     }
                 }
             }
-            Err(error) => {
-                remaining.extend(replays.into_iter().map(|(queued, _)| queued));
-                self.fail(remaining, &error).await;
-            }
-        }
+            Err(error) => error,
+        };
+        remaining.extend(replays.into_iter().map(|(queued, _)| queued));
+        self.fail(remaining, &error).await;
     }
 
-    /// Takes the lock, loads what the commands read as it is now, and decides. On an error every command is left in
-    /// `remaining` or `replays`.
+    /// Takes the lock, brings the states of what the commands read up to date, and decides. On an error every command
+    /// is left in `remaining` or `replays`.
     async fn decide_locked(
         &mut self,
-        fallen: Vec<Queued>,
         remaining: &mut Vec<Queued>,
         replays: &mut Vec<(Queued, Result<Executed, ExecuteError>)>,
     ) -> Result<(Vec<Decided>, Position), sqlx::Error> {
-        *remaining = fallen;
         let head = self.engine.lock().await?;
-        let mut loaded: HashMap<Subject, Known> = HashMap::new();
-        let mut done: HashMap<RequestKey, Vec<Recorded>> = HashMap::new();
-        for queued in remaining.iter() {
-            for read in queued.boundary() {
-                if let Entry::Vacant(missing) = loaded.entry(read.subject.clone()) {
-                    let events = self.load_locked(&read.subject).await?;
-                    let mut known = Known::nothing(&read.subject);
-                    events.iter().for_each(|event| known.evolve(event));
-                    missing.insert(known);
-                }
-            }
-            if let Some(key) = queued.request.key {
-                let events = self.load_locked(&Subject::Request(key)).await?;
-                done.insert(key, events.into_iter().filter(|event| event.request.key == Some(key)).collect());
-            }
+        let newer = self.decider.newer(remaining, head);
+        let checks: Vec<Check> = newer.values().copied().collect();
+        let rows = if checks.is_empty() { Vec::new() } else { self.engine.newer(&checks).await? };
+        let events = self.open(rows).await?;
+        let renewed = self.decider.catch_up(&newer, &events, head);
+        let meets_others = |queued: &&Queued| queued.boundary.iter().any(|read| renewed.contains(&read.subject));
+        let met_others = remaining.iter().filter(meets_others).count();
+        for subject in self.decider.missing(remaining) {
+            let rows = self.engine.load(TagKey::first(&subject), TagKey::last(&subject)).await?;
+            let mut known = Known::nothing(&subject);
+            let events = self.open(rows).await?;
+            events.iter().filter(|event| is_about(event, &subject)).for_each(|event| known.evolve(event));
+            lock(&self.decider.memory).insert(subject, Remembered::loaded(known, head));
         }
-        let memory = Arc::clone(&self.memory);
-        let mut memory = memory.lock().expect("invariant: nobody panics while holding the memory");
-        let complete: HashSet<Subject> = loaded.keys().cloned().collect();
-        for (subject, known) in loaded {
-            memory.insert(subject, Remembered::loaded(known, head));
-        }
-        let mut decided = Vec::with_capacity(remaining.len());
-        for queued in remaining.drain(..) {
-            match queued.request.key.and_then(|key| done.get(&key)).filter(|events| !events.is_empty()) {
-                Some(events) => {
-                    let answer = replay(events, &queued.request);
-                    replays.push((queued, answer));
-                }
-                None => {
-                    let outcome = self.decide_one(&memory, &queued);
-                    // All of them stand, so what one appends about what another reads takes effect there, too.
-                    take_effect(&mut memory, &queued, &outcome, |subject| complete.contains(subject));
-                    let batch = self.batch_command(0, Vec::new(), &queued, &outcome);
-                    decided.push(Decided { queued, outcome, batch });
-                }
-            }
-        }
+        self.pace.met_others += met_others;
+        let decided = self.decider.decide_locked(std::mem::take(remaining), &events, replays);
         Ok((decided, head))
     }
 
-    /// Reads a subject's events under the lock. Personal parts are opened with keys read in the same transaction.
-    async fn load_locked(&mut self, subject: &Subject) -> Result<Vec<Recorded>, sqlx::Error> {
-        let rows = self.engine.load(TagKey::first(subject), TagKey::last(subject)).await?;
+    /// Reads events under the lock. Personal parts are opened with keys read in the same transaction.
+    async fn open(&mut self, rows: Vec<(Position, String)>) -> Result<Vec<Recorded>, sqlx::Error> {
+        let keys = Arc::clone(&self.decider.keys);
         let missing: HashSet<Uuid> = rows
             .iter()
             .filter_map(|(_, envelope)| envelope::person(envelope))
-            .filter(|person| self.keys.remembered(*person).is_none())
+            .filter(|person| keys.remembered(*person).is_none())
             .collect();
-        for (person, wrapped) in self.engine.person_keys(&missing.into_iter().collect::<Vec<_>>()).await? {
-            let key = self.keys.unwrap(person, &wrapped).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            self.keys.remember(person, key);
+        if !missing.is_empty() {
+            for (person, wrapped) in self.engine.person_keys(&missing.into_iter().collect::<Vec<_>>()).await? {
+                let key = keys.unwrap(person, &wrapped).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                keys.remember(person, key);
+            }
         }
-        let read = |(position, text): (Position, String)| {
-            envelope::read(position, &text, |person| self.keys.remembered(person))
-        };
-        let events: Result<Vec<Recorded>, _> = rows.into_iter().map(read).collect();
-        let events = events.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        Ok(events.into_iter().filter(|event| is_about(event, subject)).collect())
+        rows.into_iter()
+            .map(|(position, text)| envelope::read(position, &text, |person| keys.remembered(person)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))
     }
 
     /// Answers that the log could not be written. What was committed, if anything, is found out by loading anew.
@@ -370,11 +352,271 @@ impl Appender {
             "the log could not be written"
         );
         self.engine.give_up().await;
-        self.memory.lock().expect("invariant: nobody panics while holding the memory").clear();
+        lock(&self.decider.memory).clear();
         for queued in unanswered {
             let _ = queued.answer.send(Err(ExecuteError::Unavailable));
         }
     }
+}
+
+/// What may be newer than the states in memory, or has a request's effect.
+type Newer = HashMap<(Subject, Class), Check>;
+
+/// Decides on the states in memory, and keeps them.
+pub(crate) struct Decider {
+    pub memory: Arc<Mutex<Memory>>,
+    pub keys: Arc<KeyRing>,
+    pub clock: Clock,
+}
+
+impl Decider {
+    /// Decides commands as if everything decided before them had come to pass.
+    fn prepare(&self, commands: Vec<Queued>, prepared: &mut Prepared, under_way: &HashSet<RequestKey>) {
+        let began = Instant::now();
+        let mut memory = lock(&self.memory);
+        for mut queued in commands {
+            if let Some(key) = queued.request.key {
+                if let Some(events) = memory.requests.get(&key) {
+                    let answer = replay(events, &queued.request);
+                    let _ = queued.answer.send(answer); // a caller that has gone needs no answer
+                    continue;
+                }
+                if under_way.contains(&key) || !prepared.requests.insert(key) {
+                    prepared.held.push(queued);
+                    continue;
+                }
+            }
+            for (subject, loaded) in std::mem::take(&mut queued.loaded) {
+                if !memory.contains(&subject) && !prepared.incomplete.contains(&subject) {
+                    memory.insert(subject, loaded);
+                }
+            }
+            if prepared.is_for_lock {
+                prepared.undecided.push(queued);
+                continue;
+            }
+            let Some(editions) = editions(&mut memory, &queued) else {
+                prepared.undecided.push(queued);
+                continue;
+            };
+            let decided = self.decide_one(&memory, queued, editions);
+            for subject in take_effect(&mut memory, &decided) {
+                memory.forget(&subject);
+                prepared.incomplete.insert(subject);
+            }
+            prepared.decided.push(decided);
+        }
+        prepared.time += began.elapsed();
+    }
+
+    /// Decides one command on the states in memory, which have these editions.
+    fn decide_one(&self, memory: &Memory, queued: Queued, editions: Vec<u64>) -> Decided {
+        let past: Past<'_> = queued
+            .boundary
+            .iter()
+            .filter_map(|read| memory.peek(&read.subject).map(|remembered| (&read.subject, &remembered.known)))
+            .collect();
+        let now = self.clock.now().max(past.newest_at());
+        let context = Context { now, caller: queued.caller.clone(), request: queued.request.clone() };
+        let outcome = decide(&past, &queued.command, &context)
+            .map(|events| events.into_iter().map(|event| record(event, &context)).collect::<Vec<_>>());
+        let mut batch = BatchCommand::default();
+        if let (Ok(recorded), Purpose::Execute) = (&outcome, queued.purpose) {
+            batch.events = recorded.iter().map(|event| (write(event, &queued), index_tags(event))).collect();
+            if !recorded.is_empty() {
+                batch.person_keys.extend(queued.fresh_key.clone());
+            }
+            let erased = recorded.iter().filter_map(|recorded| recorded.event.erased_person());
+            batch.person_keys.extend(erased.map(|person| (person.id(), String::new())));
+        }
+        Decided { queued, editions, outcome, batch }
+    }
+
+    /// Makes a batch ready to leave: what the database has to check, and which commands build on each other. Takes out
+    /// the commands whose states have become others meanwhile. Tells the head that the batch is decided for.
+    fn finish(&self, decided: &mut Vec<Decided>) -> (Position, Vec<Queued>) {
+        let mut memory = lock(&self.memory);
+        let mut out_of_date = Vec::new();
+        let mut chains = Chains::default();
+        for mut one in std::mem::take(decided) {
+            let boundary = &one.queued.boundary;
+            let is_current = boundary.iter().zip(&one.editions).all(|(read, edition)| {
+                memory.peek(&read.subject).is_some_and(|remembered| remembered.edition() == *edition)
+            });
+            if is_current {
+                one.batch.chain = chains.of(boundary.iter().map(|read| &read.subject));
+                one.batch.checks = checks(&memory, &one.queued);
+                decided.push(one);
+            } else {
+                out_of_date.push(one.undo(&mut memory));
+            }
+        }
+        chains.settle(decided.iter_mut().map(|decided| &mut decided.batch.chain));
+        (memory.head, out_of_date)
+    }
+
+    /// Takes out of the next batch what was decided upon commands that have fallen, or upon one another after those.
+    fn take_those_built_upon(&self, fallen: &[Queued], next: &mut Prepared) -> Vec<Queued> {
+        let mut memory = lock(&self.memory);
+        let mut subjects: HashSet<Subject> =
+            fallen.iter().flat_map(|queued| &queued.boundary).map(|read| read.subject.clone()).collect();
+        let mut taken = Vec::new();
+        for decided in std::mem::take(&mut next.decided) {
+            if decided.queued.boundary.iter().any(|read| subjects.contains(&read.subject)) {
+                subjects.extend(decided.queued.boundary.iter().map(|read| read.subject.clone()));
+                taken.push(decided.undo(&mut memory));
+            } else {
+                next.decided.push(decided);
+            }
+        }
+        taken
+    }
+
+    /// Tells a caller what came of its command, which stands. `position` is that of the event before, and moves on.
+    fn answer(&self, decided: Decided, memory: &mut Memory, position: &mut Position, head: Position) {
+        let (has_effect, epoch) = (decided.has_effect(), memory.epoch);
+        let Decided { queued, outcome, .. } = decided;
+        for read in &queued.boundary {
+            if let Some(remembered) = memory.get(&read.subject) {
+                read.classes.iter().for_each(|class| remembered.confirm(*class, head, epoch));
+                if has_effect {
+                    remembered.holds(head);
+                }
+            }
+        }
+        let answer = outcome.map_err(ExecuteError::Refused).map(|mut recorded| {
+            if has_effect {
+                for event in &mut recorded {
+                    *position += 1;
+                    event.position = *position;
+                }
+                // A fresh key without effect was not stored, and the person may have another.
+                if let (Some((person, key)), Some(_)) = (&queued.person_key, &queued.fresh_key) {
+                    self.keys.remember(*person, key.clone());
+                }
+                for person in recorded.iter().filter_map(|recorded| recorded.event.erased_person()) {
+                    self.keys.forget(person.id());
+                }
+                if let Some(key) = queued.request.key {
+                    memory.requests.insert(key, recorded.clone());
+                }
+            }
+            Executed { events: recorded, position: if has_effect { *position } else { head }, replayed: false }
+        });
+        let _ = queued.answer.send(answer); // a caller that has gone needs no answer; the command stands
+    }
+
+    /// What may be newer than the states in memory that these commands read, now that the lock is taken at `head`.
+    fn newer(&self, commands: &[Queued], head: Position) -> Newer {
+        let memory = lock(&self.memory);
+        let mut newer = Newer::new();
+        for queued in commands {
+            for read in &queued.boundary {
+                let checks = checks_of(&memory, read).filter(|(_, check)| check.always || head != memory.head);
+                newer.extend(checks.map(|(class, check)| ((read.subject.clone(), class), check)));
+            }
+            if let Some(key) = queued.request.key {
+                newer.insert((Subject::Request(key), Class::Decision), check_of_request(key));
+            }
+        }
+        newer
+    }
+
+    /// Brings states in memory up to `head` by what is newer. A state that holds something newer still, of a class that
+    /// was up to date when another one was not, is spoiled. Tells about what there was anything of others.
+    fn catch_up(&self, newer: &Newer, events: &[Recorded], head: Position) -> HashSet<Subject> {
+        let mut memory = lock(&self.memory);
+        let mut renewed = HashSet::new();
+        for event in events {
+            for subject in event.event.subjects() {
+                let asked = newer.get(&(subject.clone(), event.event.class()));
+                if asked.is_none_or(|check| event.position <= check.seen) {
+                    continue;
+                }
+                let Some(remembered) = memory.get(&subject) else { continue };
+                if remembered.is_past(event.position) {
+                    memory.spoil(&subject);
+                } else {
+                    remembered.known.evolve(event);
+                    remembered.holds(event.position);
+                }
+                renewed.insert(subject);
+            }
+        }
+        let epoch = memory.epoch;
+        for (subject, class) in newer.keys() {
+            if let Some(remembered) = memory.get(subject) {
+                remembered.confirm(*class, head, epoch);
+            }
+        }
+        renewed.iter().for_each(|subject| memory.renew(subject));
+        renewed
+    }
+
+    /// The states that have to be loaded before these commands can be decided.
+    fn missing(&self, commands: &[Queued]) -> HashSet<Subject> {
+        let memory = lock(&self.memory);
+        let read = commands.iter().flat_map(|queued| &queued.boundary).map(|read| &read.subject);
+        read.filter(|subject| memory.peek(subject).is_none()).cloned().collect()
+    }
+
+    /// Decides commands whose states are up to date under the lock. Requests that had their effect before are replayed.
+    fn decide_locked(
+        &self,
+        commands: Vec<Queued>,
+        events: &[Recorded],
+        replays: &mut Vec<(Queued, Result<Executed, ExecuteError>)>,
+    ) -> Vec<Decided> {
+        let mut done: HashMap<RequestKey, Vec<Recorded>> = HashMap::new();
+        for event in events {
+            if let Some(key) = event.request.key {
+                done.entry(key).or_default().push(event.clone());
+            }
+        }
+        let mut memory = lock(&self.memory);
+        let read: HashSet<Subject> =
+            commands.iter().flat_map(|queued| &queued.boundary).map(|read| read.subject.clone()).collect();
+        let (mut all, mut touched) = (Vec::with_capacity(commands.len()), HashSet::new());
+        for queued in commands {
+            if let Some(events) = queued.request.key.and_then(|key| done.get(&key)) {
+                let answer = replay(events, &queued.request);
+                replays.push((queued, answer));
+                continue;
+            }
+            let editions = editions(&mut memory, &queued).expect("invariant: every state was just brought to memory");
+            let decided = self.decide_one(&memory, queued, editions);
+            // All of them stand, so what one appends about what another reads takes effect there, too.
+            for subject in take_effect(&mut memory, &decided) {
+                evolve(&mut memory, &subject, &decided);
+                touched.insert(subject);
+            }
+            all.push(decided);
+        }
+        for subject in touched {
+            match read.contains(&subject) {
+                true => memory.spoil(&subject),
+                false => memory.forget(&subject),
+            }
+        }
+        all
+    }
+}
+
+/// The editions of the states that a command reads, if all of them are in memory.
+fn editions(memory: &mut Memory, queued: &Queued) -> Option<Vec<u64>> {
+    queued.boundary.iter().map(|read| memory.get(&read.subject).map(|remembered| remembered.edition())).collect()
+}
+
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().expect("invariant: nobody panics while holding the memory")
+}
+
+fn write(recorded: &Recorded, queued: &Queued) -> String {
+    let key = envelope::sealed_for(&recorded.event).and_then(|person| match &queued.person_key {
+        Some((of, key)) if *of == person.id() => Some(key),
+        _ => None,
+    });
+    envelope::write(recorded, key)
 }
 
 /// Whether an event stands under a subject; keys in the index may collide, tags in the envelope do not.
@@ -394,51 +636,60 @@ pub(crate) fn replay(events: &[Recorded], request: &Request) -> Result<Executed,
     Ok(Executed { events: events.to_vec(), position, replayed: true })
 }
 
-/// Takes the leading commands whose requests differ, so that a repeated request finds the first one committed.
-fn take_distinct_requests(taken: &mut Vec<Queued>) -> Vec<Queued> {
-    let mut seen = HashSet::new();
-    let distinct = taken.iter().take_while(|queued| queued.request.key.is_none_or(|key| seen.insert(key))).count();
-    taken.drain(..distinct).collect()
-}
-
-/// Lets the events of a command take effect on the states that are `complete`. Other states of what they are about are
-/// forgotten; returns whose.
-fn take_effect(
-    memory: &mut Memory,
-    queued: &Queued,
-    outcome: &Result<Vec<Recorded>, Refusal>,
-    complete: impl Fn(&Subject) -> bool,
-) -> Vec<Subject> {
-    let mut forgotten = Vec::new();
-    let Ok(recorded) = outcome else { return forgotten };
-    for event in recorded.iter().filter(|_| queued.purpose == Purpose::Execute) {
-        for subject in event.event.subjects() {
-            if !complete(&subject) {
-                memory.forget(&subject);
-                forgotten.push(subject);
-            } else if let Some(remembered) = memory.get(&subject) {
-                remembered.known.evolve(event);
+/// Lets the events of a command take effect on the states that it has read. Returns what else they are about.
+fn take_effect(memory: &mut Memory, decided: &Decided) -> Vec<Subject> {
+    let mut others = Vec::new();
+    if !decided.has_effect() {
+        return others;
+    }
+    for recorded in decided.outcome.iter().flatten() {
+        for subject in recorded.event.subjects() {
+            match decided.queued.boundary.iter().find(|read| read.subject == subject) {
+                Some(read) => {
+                    let class = recorded.event.class();
+                    debug_assert!(
+                        read.classes.contains(&class),
+                        "invariant: a command reads what it appends: {}",
+                        decided.queued.command.name()
+                    );
+                    if let Some(remembered) = memory.get(&subject) {
+                        remembered.known.evolve(recorded);
+                    }
+                }
+                None => others.push(subject),
             }
         }
     }
-    forgotten
+    others
+}
+
+/// Lets the events of a command take effect on the state of something that it has not read.
+fn evolve(memory: &mut Memory, subject: &Subject, decided: &Decided) {
+    let events = decided.outcome.iter().flatten().filter(|recorded| recorded.event.subjects().contains(subject));
+    if let Some(remembered) = memory.get(subject) {
+        events.for_each(|recorded| remembered.known.evolve(recorded));
+    }
 }
 
 /// What the database has to check for a command that is decided on the states in memory.
 fn checks(memory: &Memory, queued: &Queued) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for read in queued.boundary() {
-        let Some(remembered) = memory.peek(&read.subject) else { continue };
-        for class in read.classes {
-            let always = !remembered.is_current(*class, memory.epoch);
-            checks.push(Check { tag: TagKey::new(&read.subject, *class), seen: remembered.seen(*class), always });
-        }
-    }
-    if let Some(key) = queued.request.key {
-        let tag = TagKey::new(&Subject::Request(key), Class::Decision);
-        checks.push(Check { tag, seen: 0, always: true });
-    }
-    checks
+    let of_states = queued.boundary.iter().flat_map(|read| checks_of(memory, read)).map(|(_, check)| check);
+    of_states.chain(queued.request.key.map(check_of_request)).collect()
+}
+
+fn checks_of(memory: &Memory, read: &Read) -> impl Iterator<Item = (Class, Check)> {
+    let (remembered, epoch) = (memory.peek(&read.subject), memory.epoch);
+    remembered.into_iter().flat_map(move |remembered| {
+        read.classes.iter().map(move |class| {
+            let tag = TagKey::new(&read.subject, *class);
+            let always = !remembered.is_current(*class, epoch);
+            (*class, Check { tag, seen: remembered.seen(*class), always })
+        })
+    })
+}
+
+fn check_of_request(key: RequestKey) -> Check {
+    Check { tag: TagKey::new(&Subject::Request(key), Class::Decision), seen: 0, always: true }
 }
 
 fn record(event: Event, context: &Context) -> Recorded {

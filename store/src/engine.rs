@@ -74,6 +74,9 @@ pub(crate) trait Engine: Send {
     /// Reads a subject's events inside the transaction.
     async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error>;
 
+    /// Reads what stands after `seen` under each of these tags, inside the transaction: each event once, in order.
+    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error>;
+
     /// Reads wrapped keys of persons inside the transaction.
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error>;
 

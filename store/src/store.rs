@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::caller::{Caller, Request};
-use domain::command::Command;
+use domain::command::{Command, Read};
 use domain::decide::Known;
 use domain::event::{Event, Position, Recorded};
 use domain::refusal::Refusal;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::appender::{Appender, Purpose, Queued, is_about};
+use crate::appender::{Appender, Decider, Purpose, Queued, is_about};
 use crate::clock::Clock;
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
@@ -167,15 +167,8 @@ impl Store {
         let keys = Arc::new(KeyRing::new(sealing_keys));
         let memory = Arc::new(Mutex::new(Memory::new()));
         let is_durable = Arc::new(AtomicBool::new(true));
-        let appender = Appender {
-            engine,
-            queue: waiting,
-            memory: Arc::clone(&memory),
-            keys: Arc::clone(&keys),
-            clock: clock.clone(),
-            head: head_sender,
-        };
-        let task = tokio::spawn(appender.run());
+        let decider = Decider { memory: Arc::clone(&memory), keys: Arc::clone(&keys), clock: clock.clone() };
+        let task = tokio::spawn(Appender::new(engine, waiting, decider, head_sender).run());
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
         let turns = Arc::new(Turns::new());
         let erased_until = Arc::new(AtomicI64::new(0));
@@ -214,11 +207,12 @@ impl Store {
             tracing::error!(error = &error as &dyn std::error::Error, command = name, "the log could not be read");
             ExecuteError::Unavailable
         };
-        let turns = self.turns.take(&self.missing(&command, &caller)).await;
-        let loaded = self.load_boundary(&command, &caller).await.map_err(unavailable)?;
+        let boundary = command.boundary(&caller);
+        let turns = self.turns.take(&self.missing(&command, &boundary)).await;
+        let loaded = self.load_boundary(&command, &boundary).await.map_err(unavailable)?;
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { command, caller, request, purpose, loaded, person_key, fresh_key, answer };
+        let queued = Queued { command, caller, request, purpose, boundary, loaded, person_key, fresh_key, answer };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
             mpsc::error::TrySendError::Closed(_) => ExecuteError::Unavailable,
@@ -228,18 +222,22 @@ impl Store {
     }
 
     /// The subjects of a command's boundary that have to be loaded.
-    fn missing(&self, command: &Command, caller: &Caller) -> Vec<Subject> {
+    fn missing(&self, command: &Command, boundary: &[Read]) -> Vec<Subject> {
         let fresh = command.fresh_subject();
         let memory = self.memory.lock().expect("invariant: nobody panics while holding it");
-        let read = command.boundary(caller).into_iter().map(|read| read.subject);
-        read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject)).collect()
+        let read = boundary.iter().map(|read| &read.subject);
+        read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject)).cloned().collect()
     }
 
     /// Loads the subjects of a command's boundary that are not in memory.
-    async fn load_boundary(&self, command: &Command, caller: &Caller) -> Result<Vec<(Subject, Remembered)>, ReadError> {
+    async fn load_boundary(
+        &self,
+        command: &Command,
+        boundary: &[Read],
+    ) -> Result<Vec<(Subject, Remembered)>, ReadError> {
         let nothing = |subject: Subject| (subject.clone(), Remembered::loaded(Known::nothing(&subject), 0));
         let mut loaded: Vec<_> = command.fresh_subject().map(nothing).into_iter().collect();
-        for subject in self.missing(command, caller) {
+        for subject in self.missing(command, boundary) {
             let head = select_head(&self.pool).await?;
             let events = self.events_about(&subject).await?;
             let seen = events.last().map_or(head, |event| head.max(event.position));

@@ -51,7 +51,7 @@ on_both! {
 
     /// Past its bound the queue tells callers to come back; whoever is in it is served once the lock is free.
     async fn a_full_queue_says_so_and_serves_everybody_in_it(bench: &Bench) {
-        const MORE_THAN_FIT: usize = 1_700;
+        const MORE_THAN_FIT: usize = 2_200;
         let store = bench.writer().await;
         let account = an_account(&store).await;
         let before = store.head().await.unwrap();
@@ -61,7 +61,8 @@ on_both! {
             .map(|_| queue_or_busy(&store, add(account, fresh_professional(), &address())))
             .collect();
         let busy = calls.iter().filter(|call| call.is_none()).count();
-        assert!((MORE_THAN_FIT - 1_024 - 512..=MORE_THAN_FIT - 1_024).contains(&busy), "{busy} were sent away");
+        // 1,024 fit into the queue; up to two batches of 512 have left it, one for the lock, one that is prepared next.
+        assert!((MORE_THAN_FIT - 1_024 - 2 * 512..=MORE_THAN_FIT - 1_024).contains(&busy), "{busy} were sent away");
         lock.unlock().await;
         for call in calls.into_iter().flatten() {
             call.await.unwrap().unwrap();

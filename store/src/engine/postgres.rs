@@ -7,8 +7,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use super::{BatchCommand, Check, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
 use crate::durability::Weakness;
+
+const SELECT_NEWER: &str = "select e.position, e.envelope from event e where e.position in \
+     (select t.position from unnest($1::bigint[], $2::bigint[]) as c(tag, seen), \
+     lateral (select t.position from event_tag t where t.tag = c.tag and t.position > c.seen) as t) order by e.position";
 
 const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
@@ -73,13 +77,16 @@ impl Engine for PostgresEngine {
     }
 
     async fn lock(&mut self) -> Result<Position, sqlx::Error> {
-        let connection = self.connection().await?;
-        sqlx::raw_sql("begin").execute(&mut *connection).await?;
-        sqlx::query_scalar("select log_lock()").fetch_one(connection).await
+        sqlx::raw_sql("begin; select log_lock()").fetch_one(self.connection().await?).await?.try_get(0)
     }
 
     async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
         sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    }
+
+    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        let (tags, seen): (Vec<i64>, Vec<i64>) = checks.iter().map(|check| (check.tag.0, check.seen)).unzip();
+        sqlx::query_as(SELECT_NEWER).bind(tags).bind(seen).fetch_all(self.connection().await?).await
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use super::{BatchCommand, Check, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
 use crate::durability::Weakness;
 
 /// One connection that holds the write lock while it appends.
@@ -145,6 +145,17 @@ impl Engine for SqliteEngine {
 
     async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
         sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    }
+
+    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        let checks: Vec<_> = checks.iter().map(|check| json!([check.tag.0, check.seen])).collect();
+        sqlx::query_as(
+            "select e.position, e.envelope from event e where e.position in (select t.position from json_each($1) c \
+             cross join event_tag t where t.tag = c.value ->> 0 and t.position > c.value ->> 1) order by e.position",
+        )
+        .bind(serde_json::Value::from(checks).to_string())
+        .fetch_all(self.connection().await?)
+        .await
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
