@@ -3,6 +3,7 @@
 //! Invariant: at most one reading each minute for one issuer, whoever asks and however it ends; keys that are known
 //! go on verifying while the provider is down.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::time::{Millis, Timestamp};
@@ -11,6 +12,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use store::clock::Clock;
 use store::secret::Secret;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -33,6 +35,10 @@ pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Most keys of one issuer that are looked at.
 const KEYS_MAX: usize = 64;
+
+/// Most tokens that a key remembers to have signed: people at work at once, in half a megabyte. Only what it has signed
+/// gets in, so nobody else can fill it.
+const VERIFIED_MAX: usize = 10_000;
 
 /// Shortest RSA modulus (NIST SP 800-131A: 2048 bits).
 const RSA_MODULUS_BYTES_MIN: usize = 256;
@@ -87,7 +93,10 @@ pub(super) struct Key {
     named_algorithm: Option<KeyAlgorithm>,
     /// The issuer that alone may use the key, where tenants share one key set (Entra ID); may be a template.
     pub(super) issuer: Option<String>,
-    pub(super) decoding: DecodingKey,
+    decoding: DecodingKey,
+    /// Whole tokens whose signature it has verified, as hashes, and by which algorithm. They go when the key is read
+    /// again or withdrawn.
+    verified: std::sync::Mutex<HashSet<(Algorithm, [u8; 32])>>,
 }
 
 impl Key {
@@ -120,7 +129,28 @@ impl Key {
             issuer: value.get("issuer").and_then(Value::as_str).map(str::to_owned),
             decoding: DecodingKey::from_jwk(&jwk).ok()?,
             kid: jwk.common.key_id,
+            verified: std::sync::Mutex::default(),
         })
+    }
+
+    /// Whether it has signed a token, header and claims as they were signed. A bearer sends the same token with every
+    /// request, so the arithmetic is done for the first. Invariant: only that is remembered; issuer, audience and times
+    /// are the caller's to check, each time.
+    pub(super) fn has_signed(&self, token: &str, algorithm: Algorithm) -> bool {
+        let Some((signed, signature)) = token.rsplit_once('.') else { return false };
+        let seen = (algorithm, Sha256::digest(token).into());
+        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&seen) {
+            return true;
+        }
+        if !jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.decoding, algorithm).unwrap_or_default() {
+            return false;
+        }
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= VERIFIED_MAX {
+            verified.clear();
+        }
+        verified.insert(seen);
+        true
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {

@@ -440,10 +440,13 @@ fn an_rs256_signature_made_by_others_verifies() {
     .unwrap();
     let signed = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let signature = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
-    let verifies =
-        |text: &str| jsonwebtoken::crypto::verify(signature, text.as_bytes(), &key.decoding, Algorithm::RS256);
-    assert!(verifies(signed).unwrap());
-    assert!(!verifies(&signed.replace("eyJp", "eyJq")).unwrap());
+    let verifies = |text: &str| key.has_signed(&format!("{text}.{signature}"), Algorithm::RS256);
+    assert!(!verifies(&signed.replace("eyJp", "eyJq")));
+    assert!(verifies(signed));
+    assert!(verifies(signed), "it is remembered");
+    assert!(!verifies(&signed.replace("eyJp", "eyJq")), "and no other text with it");
+    assert!(!key.has_signed(&format!("{signed}.{signature}"), Algorithm::RS512), "nor another algorithm");
+    assert!(!key.has_signed(&format!("{signed}.AAAA"), Algorithm::RS256), "nor signature");
 }
 
 #[tokio::test]
@@ -702,6 +705,33 @@ async fn t27_a_new_key_is_found_and_a_withdrawn_one_stops_verifying() {
     provider.faked().keys.clear();
     clock.turn(FRESH_FOR);
     assert_eq!(providers.bearer(&new).await, Err(Error::KeyUnknown), "withdrawn without a successor");
+}
+
+#[tokio::test]
+async fn t26_a_signature_that_is_remembered_vouches_for_nothing_else() {
+    let provider = FakeProvider::start().await;
+    let (providers, clock) = providers(vec![provider.config("personal")]);
+    let claims = with(provider.access_claims(), "exp", json!(NOW_SECONDS + 60));
+    let good = provider.signer.sign(&provider.header(), &claims);
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    for _ in 0..2 {
+        providers.bearer(&good).await.unwrap();
+        let elsewhere = with(claims.clone(), "aud", json!("https://elsewhere.example"));
+        let elsewhere = provider.signer.sign(&provider.header(), &elsewhere);
+        assert_eq!(providers.bearer(&elsewhere).await, Err(Error::AudienceMismatch));
+        let forged = unsigned(&provider.header(), &with(claims.clone(), "sub", json!("somebody-else")));
+        assert_eq!(providers.bearer(&format!("{forged}.{signature}")).await, Err(Error::SignatureInvalid));
+        assert_eq!(providers.bearer(&format!("{signed}.AAAA")).await, Err(Error::SignatureInvalid));
+    }
+    clock.turn(Millis::minutes(5));
+    assert_eq!(providers.bearer(&good).await, Err(Error::Expired), "it expires all the same");
+
+    let good = provider.signer.sign(&provider.header(), &with(claims, "exp", json!(NOW_SECONDS + 200_000)));
+    providers.bearer(&good).await.unwrap();
+    let successor = Signer::new(&provider.signer.kid);
+    provider.faked().keys = vec![successor.jwk()];
+    clock.turn(FRESH_FOR);
+    assert_eq!(providers.bearer(&good).await, Err(Error::SignatureInvalid), "another key under the same id");
 }
 
 #[tokio::test]
