@@ -20,7 +20,7 @@ pub struct ProblemResponse(Problem);
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Vinculum", description = "Links sign-in identities to profiles in business accounts.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    info(title = "Vinculum", description = "Links sign-in identities to profiles in business accounts. The answer to a command has a `Server-Timing`: milliseconds until it was durable (`durable`), and from then until the views showed it (`views`).", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     modifiers(&Bearer),
     security(("bearer" = [])),
     components(responses(ProblemResponse), schemas(Problem, crate::problem::Blocker)),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
@@ -13,6 +14,7 @@ use projections::{Reader, Views};
 use store::token::LinkKeys;
 use store::working::identities::LookUpKey;
 use store::{ExecuteError, Executed, Store};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::oidc::Providers;
@@ -105,7 +107,7 @@ impl Api {
         Self(Arc::new(parts))
     }
 
-    /// Executes a command and waits, within bounds, until the views show it. The flag says whether they do.
+    /// Executes a command and waits, within bounds, until the views show it.
     ///
     /// # Errors
     /// As [`Store::execute`].
@@ -114,11 +116,13 @@ impl Api {
         command: Command,
         caller: Caller,
         request: Request,
-    ) -> Result<(Executed, ViewsState), ExecuteError> {
+    ) -> Result<(Executed, Shown), ExecuteError> {
+        let began = Instant::now();
         let caller = self.with_partner(&command, caller).await?;
         let executed = self.store.execute(command, caller, request).await?;
+        let durable_after = began.elapsed();
         let views = if self.views.wait_for(executed.position).await { ViewsState::Current } else { ViewsState::Behind };
-        Ok((executed, views))
+        Ok((executed, Shown { views, durable_after, waited: began.elapsed().saturating_sub(durable_after) }))
     }
 
     /// Finds the partner account that a person acts for in the command's account; the decision checks it again (R22).
@@ -165,6 +169,17 @@ impl Api {
     }
 }
 
+/// How what was just done became visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whether the views show it.
+    pub views: ViewsState,
+    /// How long it took until it was decided and on the disk.
+    pub durable_after: Duration,
+    /// How long the answer then waited for the views.
+    pub waited: Duration,
+}
+
 /// Whether the views show what was just done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewsState {
@@ -175,7 +190,7 @@ pub enum ViewsState {
 }
 
 impl ViewsState {
-    /// The word in JSON and in the header.
+    /// The word in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Current => "current",

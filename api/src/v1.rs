@@ -1,10 +1,11 @@
 //! The JSON API under `/v1`: translate in, execute or query, translate out.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::Position;
 use domain::ids::{AccountId, EventId};
@@ -17,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::state::{Api, ViewsState};
+use crate::state::{Api, Shown};
 
 pub mod access_requests;
 pub mod accounts;
@@ -32,6 +33,8 @@ pub mod me;
 pub mod operations;
 pub mod professionals;
 pub mod roles;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The router and the document are this one list.
 pub fn router() -> OpenApiRouter<Api> {
@@ -91,24 +94,41 @@ pub struct Done<T> {
     /// `current`, or `behind` where the views do not show it yet; they will.
     #[schema(example = "current")]
     pub views: &'static str,
+    /// Where the time went, for the answer's `Server-Timing`.
+    #[serde(skip)]
+    shown: Shown,
 }
 
 impl<T> Done<T> {
     /// Puts the answer to a command together.
-    pub fn new(result: T, executed: &Executed, views: ViewsState) -> Self {
+    pub fn new(result: T, executed: &Executed, shown: Shown) -> Self {
         Self {
             result,
             position: executed.position,
             changed: !executed.events.is_empty(),
             replayed: executed.replayed,
-            views: views.as_str(),
+            views: shown.views.as_str(),
+            shown,
         }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Done<T> {
+    /// The JSON, with a `Server-Timing` (W3C) that front-ends can show: milliseconds until it was durable, and then until
+    /// it was visible.
+    fn into_response(self) -> Response {
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
+        let (durable, views) = (milliseconds(self.shown.durable_after), milliseconds(self.shown.waited));
+        let timing = HeaderValue::from_str(&format!("durable;dur={durable:.3}, views;dur={views:.3}"));
+        let mut response = Json(self).into_response();
+        response.headers_mut().extend(timing.map(|timing| (SERVER_TIMING, timing)));
+        response
     }
 }
 
 /// A created resource: 201 with its place.
 pub fn created<T: Serialize>(location: &str, done: Done<T>) -> Response {
-    let mut response = (StatusCode::CREATED, Json(done)).into_response();
+    let mut response = (StatusCode::CREATED, done).into_response();
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

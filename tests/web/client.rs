@@ -149,6 +149,8 @@ fn check(document: &Value, method: &Method, path: &str, answer: &Answer) {
             }
             _ => vec![Value::from(answer.body.as_str())],
         };
+        let is_done = values.iter().any(|value| value.get("views").is_some());
+        assert_eq!(is_done, tells_timing(answer.header("server-timing")), "{named}");
         for value in &values {
             if let Err(fault) = conforms(document, schema, value, "$") {
                 panic!("{named} is not as documented: {fault}");
@@ -170,6 +172,14 @@ fn check(document: &Value, method: &Method, path: &str, answer: &Answer) {
     let is_word = |sign: char| sign.is_ascii_lowercase() || sign == '_';
     assert!(!code.is_empty() && code.chars().all(is_word), "{named}");
     assert_eq!(answer.status == 401, answer.header("www-authenticate") == "Bearer", "{named}");
+}
+
+/// Whether a header tells, in milliseconds, how long a command took to be durable and then to be visible.
+fn tells_timing(header: &str) -> bool {
+    let is_time = |part: Option<&str>| part.is_some_and(|time| time.parse::<f64>().is_ok());
+    header.split_once(", ").is_some_and(|(durable, views)| {
+        is_time(durable.strip_prefix("durable;dur=")) && is_time(views.strip_prefix("views;dur="))
+    })
 }
 
 /// The document's item for a path; templates fit segment by segment.

@@ -178,18 +178,18 @@ pub async fn approve(
     State(api): State<Api>,
     InPath(access_request): InPath<AccessRequestId>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ApprovedAccessRequest>>, Problem> {
+) -> Result<Done<ApprovedAccessRequest>, Problem> {
     let account = account_of(&api, &asked, access_request).await?;
     let professional = ProfessionalId(api.store.fresh_id());
     let new = new_link(&api, None)?;
     let command = Command::ApproveAccessRequest { account, access_request, professional, new };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let issued = executed.events.iter().find_map(|recorded| match &recorded.event {
         domain::event::Event::InvitationIssued(e) => Some((e.professional, e.invitation)),
         _ => None,
     });
     let (professional, invitation) = issued.ok_or_else(Problem::unavailable)?;
-    Ok(Json(Done::new(ApprovedAccessRequest { access_request, professional, invitation }, &executed, views)))
+    Ok(Done::new(ApprovedAccessRequest { access_request, professional, invitation }, &executed, shown))
 }
 
 /// An access request that was answered.
@@ -210,11 +210,11 @@ pub async fn decline(
     State(api): State<Api>,
     InPath(access_request): InPath<AccessRequestId>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<DeclinedAccessRequest>>, Problem> {
+) -> Result<Done<DeclinedAccessRequest>, Problem> {
     let account = account_of(&api, &asked, access_request).await?;
     let command = Command::DeclineAccessRequest { account, access_request };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(DeclinedAccessRequest { access_request }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(DeclinedAccessRequest { access_request }, &executed, shown))
 }
 
 /// The account of a request that the caller may see. A request that this very call answered before is found by its record.

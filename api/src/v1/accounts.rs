@@ -1,6 +1,5 @@
 //! Accounts: open, read, rename, close, set the service plan and the partners.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use domain::command::Command;
@@ -136,13 +135,13 @@ pub async fn open(State(api): State<Api>, asked: Asked<OpenAccount>) -> Result<R
         kind: asked.body.kind,
         name: account_name(&asked.body.name)?,
     };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let account = executed.events.iter().find_map(|recorded| match &recorded.event {
         Event::AccountOpened(e) => Some(e.account),
         _ => None,
     });
     let account = account.ok_or_else(Problem::unavailable)?;
-    Ok(created(&format!("/v1/accounts/{account}"), Done::new(OpenedAccount { account }, &executed, views)))
+    Ok(created(&format!("/v1/accounts/{account}"), Done::new(OpenedAccount { account }, &executed, shown)))
 }
 
 /// Read an account
@@ -191,11 +190,11 @@ pub async fn set_service_plan(
     State(api): State<Api>,
     InPath(account): InPath<AccountId>,
     asked: Asked<SetServicePlan>,
-) -> Result<Json<Done<ChangedAccount>>, Problem> {
+) -> Result<Done<ChangedAccount>, Problem> {
     let plan = asked.body.service_plan.as_ref().map(Plan::parse).transpose()?;
     let command = Command::SetServicePlan { account, plan };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAccount { account }, &executed, shown))
 }
 
 /// The account's new name.
@@ -217,10 +216,10 @@ pub async fn rename(
     State(api): State<Api>,
     InPath(account): InPath<AccountId>,
     asked: Asked<RenameAccount>,
-) -> Result<Json<Done<ChangedAccount>>, Problem> {
+) -> Result<Done<ChangedAccount>, Problem> {
     let command = Command::RenameAccount { account, name: account_name(&asked.body.name)? };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAccount { account }, &executed, shown))
 }
 
 /// Close an account
@@ -234,9 +233,9 @@ pub async fn close(
     State(api): State<Api>,
     InPath(account): InPath<AccountId>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedAccount>>, Problem> {
-    let (executed, views) = api.execute(Command::CloseAccount { account }, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+) -> Result<Done<ChangedAccount>, Problem> {
+    let (executed, shown) = api.execute(Command::CloseAccount { account }, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAccount { account }, &executed, shown))
 }
 
 /// Let a partner serve an account
@@ -249,10 +248,10 @@ pub async fn assign_partner(
     State(api): State<Api>,
     InPath((account, partner)): InPath<(AccountId, AccountId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedAccount>>, Problem> {
+) -> Result<Done<ChangedAccount>, Problem> {
     let command = Command::AssignPartner { account, partner };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAccount { account }, &executed, shown))
 }
 
 /// End a partner's service
@@ -265,10 +264,10 @@ pub async fn remove_partner(
     State(api): State<Api>,
     InPath((account, partner)): InPath<(AccountId, AccountId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedAccount>>, Problem> {
+) -> Result<Done<ChangedAccount>, Problem> {
     let command = Command::RemovePartner { account, partner };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAccount { account }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAccount { account }, &executed, shown))
 }
 
 pub(crate) fn account_name(text: &str) -> Result<AccountName, Problem> {

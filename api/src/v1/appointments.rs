@@ -137,7 +137,7 @@ pub async fn propose(
         replaces: body.replaces,
         grounds: Grounds { reason: text(&body.reason)?, evidence: text(&body.evidence)? },
     };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let proposed = executed.events.iter().find_map(|recorded| match &recorded.event {
         Event::AppointmentProposed(e) => Some(e),
         _ => None,
@@ -149,7 +149,7 @@ pub async fn propose(
         window_ends_at: proposed.window_ends_at.map(|at| at.to_string()),
     };
     let location = format!("/v1/accounts/{account}/administrator-appointments");
-    Ok(created(&location, Done::new(answer, &executed, views)))
+    Ok(created(&location, Done::new(answer, &executed, shown)))
 }
 
 /// An appointment that was changed.
@@ -170,10 +170,10 @@ pub async fn object(
     State(api): State<Api>,
     InPath((account, appointment)): InPath<(AccountId, AppointmentId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedAppointment>>, Problem> {
+) -> Result<Done<ChangedAppointment>, Problem> {
     let command = Command::ObjectToAppointment { account, appointment };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAppointment { appointment }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAppointment { appointment }, &executed, shown))
 }
 
 /// What support decides.
@@ -205,12 +205,12 @@ pub async fn decide(
     State(api): State<Api>,
     InPath((account, appointment)): InPath<(AccountId, AppointmentId)>,
     asked: Asked<DecideAppointment>,
-) -> Result<Json<Done<ChangedAppointment>>, Problem> {
+) -> Result<Done<ChangedAppointment>, Problem> {
     let verdict = match asked.body.decision {
         Decision::CarryOut => Verdict::CarryOut,
         Decision::Reject => Verdict::Reject,
     };
     let command = Command::DecideAppointment { account, appointment, verdict };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedAppointment { appointment }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedAppointment { appointment }, &executed, shown))
 }

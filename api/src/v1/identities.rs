@@ -1,6 +1,5 @@
 //! Identities: erasing one that has no profile.
 
-use axum::Json;
 use axum::extract::State;
 use domain::command::Command;
 use domain::ids::IdentityId;
@@ -32,10 +31,10 @@ pub async fn erase(
     State(api): State<Api>,
     InPath(identity): InPath<IdentityId>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ErasedIdentity>>, Problem> {
+) -> Result<Done<ErasedIdentity>, Problem> {
     asked.by.staff(&[Scope::Support])?;
     let command = Command::EraseIdentity { identity };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     super::professionals::clean_files(&api).await;
-    Ok(Json(Done::new(ErasedIdentity { identity }, &executed, views)))
+    Ok(Done::new(ErasedIdentity { identity }, &executed, shown))
 }

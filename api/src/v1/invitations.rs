@@ -198,10 +198,10 @@ pub async fn revoke(
     State(api): State<Api>,
     InPath(invitation): InPath<InvitationId>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<RevokedInvitation>>, Problem> {
+) -> Result<Done<RevokedInvitation>, Problem> {
     let reader = asked.by.person_or(SENDERS)?;
     let found = api.views.invitation(invitation, reader).await?.ok_or(Refusal::UnknownInvitation)?;
     let command = Command::RevokeInvitation { account: found.account, invitation };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(RevokedInvitation { invitation }, &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(RevokedInvitation { invitation }, &executed, shown))
 }

@@ -135,16 +135,16 @@ pub async fn retry(
     State(api): State<Api>,
     InPath(invitation): InPath<InvitationId>,
     asked: Asked<RetryInvitation>,
-) -> Result<Json<Done<RetriedInvitation>>, Problem> {
+) -> Result<Done<RetriedInvitation>, Problem> {
     asked.by.staff(OPERATORS)?;
     let found = api.views.invitation(invitation, Reader::Staff).await?.ok_or(Refusal::UnknownInvitation)?;
     let address = asked.body.address.as_deref().map(address).transpose()?;
     let new = new_link(&api, asked.body.lifetime_hours)?;
     let (account, professional) = (found.account, found.professional);
     let command = Command::RetryInvitation { account, professional, invitation, address, new };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let retried = retried(&executed).ok_or_else(Problem::unavailable)?;
-    Ok(Json(Done::new(retried, &executed, views)))
+    Ok(Done::new(retried, &executed, shown))
 }
 
 fn retried(executed: &Executed) -> Option<RetriedInvitation> {
@@ -307,7 +307,7 @@ pub struct ReportedBounce {
 pub async fn report_bounce(
     State(api): State<Api>,
     asked: Asked<ReportBounce>,
-) -> Result<Json<Done<ReportedBounce>>, Problem> {
+) -> Result<Done<ReportedBounce>, Problem> {
     asked.by.staff(REPORTERS)?;
     let body = &asked.body;
     let id = body.message_id.trim().trim_start_matches('<').split('@').next().unwrap_or_default();
@@ -320,7 +320,7 @@ pub async fn report_bounce(
         let (status, reply) = (body.status.clone(), reply.clone());
         let command = Command::RecordBounce { account: row.account, professional: row.id, mail, status, reply };
         match api.execute(command, asked.by.caller.clone(), asked.request.clone()).await {
-            Ok((executed, views)) => return Ok(Json(Done::new(ReportedBounce { mail }, &executed, views))),
+            Ok((executed, shown)) => return Ok(Done::new(ReportedBounce { mail }, &executed, shown)),
             Err(ExecuteError::Refused(Refusal::UnknownMail)) => {} // of another profile with this address
             Err(error) => return Err(error.into()),
         }

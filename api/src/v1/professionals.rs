@@ -193,10 +193,10 @@ pub async fn add(
         language: body.language.unwrap_or(Language::English),
         invitation: body.send_invitation.then_some(link),
     };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let added = added(&executed).ok_or_else(Problem::unavailable)?;
     let location = format!("/v1/accounts/{account}/professionals/{}", added.professional);
-    Ok(created(&location, Done::new(added, &executed, views)))
+    Ok(created(&location, Done::new(added, &executed, shown)))
 }
 
 fn added(executed: &Executed) -> Option<AddedProfessional> {
@@ -278,7 +278,7 @@ pub async fn edit(
     State(api): State<Api>,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
     asked: Asked<EditProfessional>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let body = &asked.body;
     let link = new_link(&api, body.lifetime_hours)?;
     let edit = Edit {
@@ -288,8 +288,8 @@ pub async fn edit(
         invitation: body.send_invitation.then_some(link),
     };
     let command = Command::EditProfessional { account, professional, edit };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedProfessional::new(professional, &executed), &executed, shown))
 }
 
 /// Delete a professional
@@ -303,10 +303,10 @@ pub async fn delete(
     State(api): State<Api>,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let command = Command::DeleteProfessional { account, professional };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
-    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    Ok(Done::new(ChangedProfessional::new(professional, &executed), &executed, shown))
 }
 
 /// Who takes the roles over.
@@ -329,12 +329,12 @@ pub async fn hand_over(
     State(api): State<Api>,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
     asked: Asked<HandOver>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let command = Command::HandOver { account, professional, to: asked.body.to };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let mut changed = ChangedProfessional::new(professional, &executed);
     changed.warnings = roles::warnings(&api, account, Some(asked.body.to)).await?;
-    Ok(Json(Done::new(changed, &executed, views)))
+    Ok(Done::new(changed, &executed, shown))
 }
 
 /// Untie the identity
@@ -347,12 +347,12 @@ pub async fn unlink(
     State(api): State<Api>,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let command = Command::UnlinkIdentity { account, professional };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let mut changed = ChangedProfessional::new(professional, &executed);
     changed.warnings = roles::warnings(&api, account, None).await?;
-    Ok(Json(Done::new(changed, &executed, views)))
+    Ok(Done::new(changed, &executed, shown))
 }
 
 /// Erase a person
@@ -367,7 +367,7 @@ pub async fn erase(
     State(api): State<Api>,
     InPath((account, professional)): InPath<(AccountId, ProfessionalId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     asked.by.staff(&[Scope::Support])?;
     let events = api.store.events_about(&Subject::Account(account)).await?;
     let mut identities: Vec<_> = events
@@ -380,9 +380,9 @@ pub async fn erase(
     identities.sort_unstable();
     identities.dedup();
     let command = Command::ErasePerson { account, professional, identities };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     clean_files(&api).await;
-    Ok(Json(Done::new(ChangedProfessional::new(professional, &executed), &executed, views)))
+    Ok(Done::new(ChangedProfessional::new(professional, &executed), &executed, shown))
 }
 
 /// Takes what was erased out of the database's files, too, as far as this engine needs it.
@@ -429,7 +429,7 @@ pub async fn send_invitation(
 ) -> Result<Response, Problem> {
     let new = new_link(&api, asked.body.lifetime_hours)?;
     let command = Command::SendInvitation { account, professional, new };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let sent = executed.events.iter().find_map(|recorded| match &recorded.event {
         Event::InvitationIssued(e) => Some(SentInvitation {
             invitation: e.invitation,
@@ -439,7 +439,7 @@ pub async fn send_invitation(
         _ => None,
     });
     let sent = sent.ok_or_else(Problem::unavailable)?;
-    Ok(created(&format!("/v1/invitations/{}", sent.invitation), Done::new(sent, &executed, views)))
+    Ok(created(&format!("/v1/invitations/{}", sent.invitation), Done::new(sent, &executed, shown)))
 }
 
 pub(crate) fn person_name(text: &str) -> Result<PersonName, Problem> {

@@ -1,6 +1,5 @@
 //! Roles: give, which moves a mandatory one, and take away.
 
-use axum::Json;
 use axum::extract::State;
 use domain::command::Command;
 use domain::ids::{AccountId, ProfessionalId};
@@ -26,14 +25,14 @@ pub async fn give(
     State(api): State<Api>,
     InPath((account, role, professional)): InPath<(AccountId, Role, ProfessionalId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let command = Command::GiveRole { account, professional, role };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let mut changed = ChangedProfessional::new(professional, &executed);
     if role == Role::Administrator {
         changed.warnings = warnings(&api, account, Some(professional)).await?;
     }
-    Ok(Json(Done::new(changed, &executed, views)))
+    Ok(Done::new(changed, &executed, shown))
 }
 
 /// Take a role away
@@ -49,14 +48,14 @@ pub async fn take(
     State(api): State<Api>,
     InPath((account, role, professional)): InPath<(AccountId, Role, ProfessionalId)>,
     asked: Asked<Nothing>,
-) -> Result<Json<Done<ChangedProfessional>>, Problem> {
+) -> Result<Done<ChangedProfessional>, Problem> {
     let command = Command::TakeRole { account, professional, role };
-    let (executed, views) = api.execute(command, asked.by.caller, asked.request).await?;
+    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
     let mut changed = ChangedProfessional::new(professional, &executed);
     if role == Role::Administrator {
         changed.warnings = warnings(&api, account, None).await?;
     }
-    Ok(Json(Done::new(changed, &executed, views)))
+    Ok(Done::new(changed, &executed, shown))
 }
 
 /// What should be known after roles or identities have changed: that a new administrator cannot sign in yet, or that no
