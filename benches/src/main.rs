@@ -16,6 +16,14 @@ mod pair;
 mod mail;
 mod rebuild;
 mod replay;
+mod issuer;
+mod service;
+mod http;
+mod http_command;
+mod http_query;
+mod memory;
+mod account_10k;
+mod growth;
 mod yardsticks;
 
 use std::process::ExitCode;
@@ -40,6 +48,13 @@ async fn main() -> Result<ExitCode, Failure> {
         ["rebuild", url, events] => rebuild::contend(url, events.parse()?).await,
         ["unnest", url] => rebuild::yardstick(url).await,
         ["mail", url] => mail::contend(url).await,
+        ["http-command", url] => http_command::contend(url).await,
+        ["http-query", url] => http_query::contend(url).await,
+        ["bare-axum", url] => http_query::contend_bare(url).await,
+        ["bare-server", url] => http_query::serve_bare(url).await,
+        ["memory", url, events] => memory::contend(url, events.parse()?).await,
+        ["account-10k", url] => account_10k::contend(url).await,
+        ["growth", url, events] => growth::contend(url, events.parse()?).await,
         ["lettre"] => mail::yardstick().await,
         other => Err(format!("no such contender: {other:?}").into()),
     }?;

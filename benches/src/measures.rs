@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// How long a contender may take to set its world up.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// The same where the world is a log of millions of events, each by a command, and the views of it.
+const SEEDED_WITHIN: Duration = Duration::from_secs(3_600);
 /// Accounts of "many accounts": more than meet by chance, fewer than a node keeps in memory.
 const ACCOUNTS: Amount = always(10_000);
 /// Connections of the naive transactions: measured with 16, 32, 64 and 128, this is the fastest on both disks.
@@ -83,6 +85,10 @@ impl Contender {
         Self { name, ..self }
     }
 
+    fn ready_within(self, ready_within: Duration) -> Self {
+        Self { ready_within, ..self }
+    }
+
     /// What it measures in turns with these numbers.
     fn with(&self, numbers: &[(&'static str, u64)]) -> Side {
         let numbers = numbers.iter().map(|(name, number)| (*name, always(*number))).collect();
@@ -118,7 +124,6 @@ pub enum Goal {
         aim: f64,
     },
     /// Less is better.
-    #[expect(dead_code, reason = "times and memory")]
     AtMost {
         /// Above it is not good enough.
         ceiling: f64,
@@ -166,11 +171,15 @@ pub type Family = Vec<Measure>;
 
 /// Every measure, family by family, in the order of the table.
 pub fn families() -> Vec<Family> {
-    vec![append(), slow_disk(), two_nodes(), peers(), sqlite()]
+    vec![append(), slow_disk(), two_nodes(), peers(), sqlite(), http(), account_10k(), memory(), growth()]
 }
 
 const fn at_least(floor: f64, aim: f64) -> Goal {
     Goal::AtLeast { floor, aim }
+}
+
+const fn at_most(ceiling: f64, aim: f64) -> Goal {
+    Goal::AtMost { ceiling, aim }
 }
 
 fn own(command: &'static str, place: Place, arguments: &[Amount]) -> Contender {
@@ -336,6 +345,102 @@ fn sqlite() -> Family {
             at_least(2.0, 4.0),
         ),
     ]
+}
+
+fn http() -> Family {
+    let command = own("http-command", Place::Database("commands"), &[]);
+    let query = own("http-query", Place::Database("queries"), &[]);
+    let bare = own("bare-axum", Place::Database("bare"), &[]);
+    let pgbench = own("pgbench", Place::Database("pgbench"), &[]);
+    let connections = [("connections", 64)];
+    vec![
+        Measure::ratio(
+            "http_command",
+            "commands to the whole service, 64 connections, each answered when the views show it ÷ pgbench, 64 clients",
+            command.with(&connections),
+            pgbench.with(&[("callers", 64)]),
+            at_least(0.2, 0.6),
+        ),
+        Measure::alone(
+            "views_lag",
+            "there, from durable to visible, 99 of 100 commands",
+            command.with(&connections).answer("lag_p99_ms"),
+            "ms",
+            at_most(50.0, 5.0),
+        ),
+        Measure::ratio(
+            "http_query",
+            "`GET /v1/me`, 64 connections ÷ axum with one point select and nothing else",
+            query.with(&connections),
+            bare.with(&connections),
+            at_least(0.6, 0.9),
+        ),
+    ]
+}
+
+fn account_10k() -> Family {
+    let account = own("account-10k", Place::Database("account"), &[]).with(&[]);
+    vec![
+        Measure::alone(
+            "account_10k",
+            "a command on an account of 10,000 people ÷ on one of 10, both in memory",
+            account.clone(),
+            "",
+            at_most(2.0, 1.1),
+        ),
+        Measure::alone(
+            "account_10k_first",
+            "the first command on the account of 10,000 after a start",
+            account.answer("first_ms"),
+            "ms",
+            at_most(300.0, 50.0),
+        ),
+    ]
+}
+
+fn memory() -> Family {
+    let events = Amount { whole: 1_000_000, quick: 100_000 };
+    let memory = own("memory", Place::Database("memory"), &[events]).ready_within(SEEDED_WITHIN).with(&[]);
+    vec![
+        Measure::alone(
+            "memory_idle",
+            "resident set of the service at rest, 1,000,000 events",
+            memory.clone(),
+            "MB",
+            at_most(40.0, 15.0),
+        ),
+        Measure::alone(
+            "memory_load",
+            "there, at most under 64 connections",
+            memory.clone().answer("loaded_mb"),
+            "MB",
+            at_most(120.0, 50.0),
+        ),
+        Measure::alone("start", "there, from start to ready", memory.answer("start_ms"), "ms", at_most(1_000.0, 100.0)),
+    ]
+}
+
+fn growth() -> Family {
+    let long = own("growth", Place::Database("long"), &[always(10_000_000)]).ready_within(SEEDED_WITHIN);
+    let short = own("growth", Place::Database("short"), &[always(10_000)]).named("growth_short");
+    let goal = at_most(1.3, 1.1);
+    let measures = [
+        Measure::ratio(
+            "growth_append",
+            "a command, 64 callers, half of them faster: with 10,000,000 events ÷ with 10,000",
+            long.with(&[]).answer("append_p50_ms"),
+            short.with(&[]).answer("append_p50_ms"),
+            goal,
+        ),
+        Measure::ratio(
+            "growth_me",
+            "`GET /v1/me`, 64 connections, half of them faster: with 10,000,000 events ÷ with 10,000",
+            long.with(&[]),
+            short.with(&[]),
+            goal,
+        ),
+    ];
+    measures.map(|measure| Measure { length: Length::Whole, ..measure }).into()
 }
 
 #[cfg(test)]
