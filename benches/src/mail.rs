@@ -78,7 +78,7 @@ pub async fn contend(url: &str) -> Result<(), Failure> {
     .await
 }
 
-/// `lettre`: mails a second of the library alone, over sockets without Nagle's delay that stay open.
+/// `lettre PLACE`: mails a second of the library alone, over sockets without Nagle's delay that stay open.
 pub async fn yardstick() -> Result<(), Failure> {
     let (_sink, port) = Sink::listen().await?;
     let mut connections = Vec::new();

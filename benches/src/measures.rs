@@ -13,6 +13,9 @@ const ACCOUNTS: Amount = always(10_000);
 /// Connections of the naive transactions: measured with 16, 32, 64 and 128, this is the fastest on both disks.
 const NAIVE_CONNECTIONS: Amount = always(64);
 
+/// Events of a log that is read from its beginning.
+const EVENTS: Amount = Amount { whole: 300_000, quick: 60_000 };
+
 /// Whether the whole is measured, or only what fits into a few minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -171,7 +174,20 @@ pub type Family = Vec<Measure>;
 
 /// Every measure, family by family, in the order of the table.
 pub fn families() -> Vec<Family> {
-    vec![append(), slow_disk(), two_nodes(), peers(), sqlite(), http(), account_10k(), memory(), growth()]
+    vec![
+        append(),
+        slow_disk(),
+        two_nodes(),
+        peers(),
+        sqlite(),
+        http(),
+        replay(),
+        rebuild(),
+        mail(),
+        account_10k(),
+        memory(),
+        growth(),
+    ]
 }
 
 const fn at_least(floor: f64, aim: f64) -> Goal {
@@ -441,6 +457,35 @@ fn growth() -> Family {
         ),
     ];
     measures.map(|measure| Measure { length: Length::Whole, ..measure }).into()
+
+fn replay() -> Family {
+    vec![Measure::ratio(
+        "replay",
+        "reading the whole log, typed and with its personal parts opened ÷ COPY TO, in events",
+        own("replay", Place::Database("log"), &[EVENTS]).with(&[]),
+        own("copy", Place::Database("log"), &[]).with(&[]),
+        at_least(0.6, 1.2),
+    )]
+}
+
+fn rebuild() -> Family {
+    vec![Measure::ratio(
+        "rebuild",
+        "events into all views by a node that finds none ÷ rows that one connection inserts by UNNEST, 100 at once",
+        own("rebuild", Place::Database("vinculum"), &[EVENTS]).with(&[]),
+        own("unnest", Place::Database("unnest"), &[]).with(&[]),
+        at_least(0.3, 0.7),
+    )]
+}
+
+fn mail() -> Family {
+    vec![Measure::ratio(
+        "mail",
+        "mails claimed, sent and recorded over 4 connections to a sink ÷ mails that lettre alone hands over there",
+        own("mail", Place::Database("vinculum"), &[]).with(&[]),
+        own("lettre", Place::Folder, &[]).with(&[]),
+        at_least(0.1, 0.4),
+    )]
 }
 
 #[cfg(test)]
