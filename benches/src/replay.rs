@@ -12,9 +12,6 @@ use crate::append::{location, open};
 use crate::contender::{Turn, take_turns};
 use crate::life;
 
-/// Events in one page, as `export` and `verify` read them.
-const PAGE: i64 = 1_000;
-
 /// `replay URL EVENTS`: events a second, decoded by a node that has just started.
 pub async fn contend(url: &str, events: u64) -> Result<(), Failure> {
     let location = location(url);
@@ -85,11 +82,10 @@ pub async fn over_and_over(
 }
 
 async fn read(store: &Store) -> Result<i64, Failure> {
-    let mut position = 0;
-    loop {
-        let events = store.page(position, PAGE).await?;
-        let Some(last) = events.last() else { return Ok(position) };
-        position = last.position;
-        std::hint::black_box(events);
+    let (head, mut read) = (store.head().await?, 0);
+    let mut pages = store.pages(0, head);
+    while let Some(page) = pages.try_next().await? {
+        read += std::hint::black_box(page).len() as i64;
     }
+    Ok(read)
 }

@@ -1,5 +1,7 @@
 //! An event as it is stored: one JSON text of exact bytes. Whoever reads it back gets what was written, byte by byte.
 
+use std::borrow::Cow;
+
 use domain::caller::{Actor, Request};
 use domain::event::{Event, Position, Recorded};
 use domain::ids::EventId;
@@ -15,7 +17,7 @@ use crate::seal::{self, PersonKey};
 /// version; a new meaning is a new event.
 const VERSION: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Envelope<'a> {
     id: EventId,
     #[serde(rename = "type")]
@@ -25,9 +27,8 @@ struct Envelope<'a> {
     actor: Actor,
     request: Request,
     tags: Vec<String>,
-    #[serde(borrow)]
     facts: &'a RawValue,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     sealed: Option<Sealed<'a>>,
 }
 
@@ -112,7 +113,70 @@ pub(crate) fn tags(envelope: &str) -> Vec<String> {
     serde_json::from_str::<Tagged>(envelope).map(|tagged| tagged.tags).unwrap_or_default()
 }
 
-/// Reads an envelope. Without the person's key the personal part is left out, as after erasure.
+/// What a reader takes from an envelope; the tags follow from the facts.
+#[derive(Deserialize)]
+struct Written<'a> {
+    id: EventId,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    v: u32,
+    at: Timestamp,
+    #[serde(borrow)]
+    actor: Cow<'a, str>,
+    request: Request,
+    #[serde(borrow)]
+    facts: &'a RawValue,
+    #[serde(borrow, default)]
+    sealed: Option<Sealed<'a>>,
+}
+
+/// An event that was read, with its personal part still sealed.
+pub(crate) struct Closed<'a> {
+    recorded: Recorded,
+    sealed: Option<Sealed<'a>>,
+}
+
+impl<'a> Closed<'a> {
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    /// The bytes are no envelope of an event that this release knows.
+    pub fn read(position: Position, envelope: &'a str) -> Result<Self, UnreadableEvent> {
+        let malformed = |source| UnreadableEvent::Malformed { position, source };
+        let written: Written<'_> = serde_json::from_str(envelope).map_err(malformed)?;
+        let unknown =
+            || UnreadableEvent::UnknownType { position, event_type: written.event_type.into(), version: written.v };
+        if written.v != VERSION {
+            return Err(unknown());
+        }
+        let event =
+            Event::from_facts(written.event_type, written.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
+        let actor = written.actor.parse().map_err(|error| malformed(serde::de::Error::custom(error)))?;
+        let recorded =
+            Recorded { position, id: written.id, recorded_at: written.at, actor, request: written.request, event };
+        Ok(Self { recorded, sealed: written.sealed })
+    }
+
+    /// The person whose key opens it; none where nothing is sealed.
+    pub fn person(&self) -> Option<Uuid> {
+        self.sealed.as_ref().map(|sealed| sealed.person)
+    }
+
+    /// Opens the personal part. Without the person's key it is left out, as after erasure.
+    pub fn open(self, key: Option<&PersonKey>) -> Recorded {
+        let Self { mut recorded, sealed } = self;
+        let opened = sealed.zip(key).and_then(|(sealed, key)| {
+            let belongs_to = belongs_to(recorded.id, recorded.event.name());
+            Personal::from_bytes(&seal::open(key, &belongs_to, sealed.part).ok()?).ok()
+        });
+        if let Some(personal) = opened {
+            recorded.event.set_personal(personal);
+        }
+        recorded
+    }
+}
+
+/// Reads an envelope and opens its personal part with the person's key, if it is there.
 ///
 /// # Errors
 /// The bytes are no envelope of an event that this release knows.
@@ -121,31 +185,9 @@ pub(crate) fn read(
     envelope: &str,
     key: impl FnOnce(Uuid) -> Option<PersonKey>,
 ) -> Result<Recorded, UnreadableEvent> {
-    let malformed = |source| UnreadableEvent::Malformed { position, source };
-    let envelope: Envelope<'_> = serde_json::from_str(envelope).map_err(malformed)?;
-    let unknown =
-        || UnreadableEvent::UnknownType { position, event_type: envelope.event_type.into(), version: envelope.v };
-    if envelope.v != VERSION {
-        return Err(unknown());
-    }
-    let mut event =
-        Event::from_facts(envelope.event_type, envelope.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
-    if let Some(sealed) = &envelope.sealed {
-        let opened = key(sealed.person)
-            .and_then(|key| seal::open(&key, &belongs_to(envelope.id, envelope.event_type), sealed.part).ok())
-            .and_then(|bytes| Personal::from_bytes(&bytes).ok());
-        if let Some(personal) = opened {
-            event.set_personal(personal);
-        }
-    }
-    Ok(Recorded {
-        position,
-        id: envelope.id,
-        recorded_at: envelope.at,
-        actor: envelope.actor,
-        request: envelope.request,
-        event,
-    })
+    let closed = Closed::read(position, envelope)?;
+    let key = closed.person().and_then(key);
+    Ok(closed.open(key.as_ref()))
 }
 
 /// The person whose key seals the event's personal part.

@@ -3,6 +3,7 @@
 //! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): its 192-bit nonce may be random. A sealed text is base64 of nonce
 //! and ciphertext; what it belongs to is bound as associated data, so that parts cannot change places.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
@@ -106,6 +107,12 @@ impl KeyRing {
     /// The person's key, if it was used lately.
     pub fn remembered(&self, person: Uuid) -> Option<PersonKey> {
         self.lock().get(&person).cloned()
+    }
+
+    /// The keys of these persons that were used lately.
+    pub fn remembered_of(&self, persons: &[Uuid]) -> HashMap<Uuid, PersonKey> {
+        let mut opened = self.lock();
+        persons.iter().filter_map(|person| Some((*person, opened.get(person)?.clone()))).collect()
     }
 
     /// Keeps a person's key at hand.

@@ -1,5 +1,6 @@
 //! The log as the rest of the house sees it: execute a command, ask what it would do, read events.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,6 +13,7 @@ use domain::decide::Known;
 use domain::event::{Event, Position, Recorded};
 use domain::refusal::Refusal;
 use domain::tag::{Subject, TagKey};
+use futures::{Stream, StreamExt as _};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -24,7 +26,7 @@ use crate::appender::{Appender, Decider, Purpose, Queued, is_about};
 use crate::clock::Clock;
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
-use crate::envelope::{self, UnreadableEvent};
+use crate::envelope::{Closed, UnreadableEvent};
 use crate::memory::{Memory, Remembered};
 use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
@@ -39,8 +41,16 @@ const CONNECTIONS_MAX: u32 = 8;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How often the durability settings are read again (T56).
 const DURABILITY_CHECK_EVERY: Duration = Duration::from_secs(60);
-/// Values bound in one statement; SQLite allows 32,766 and old ones 999.
-const BINDS_MAX: usize = 500;
+/// Events that are read and opened in one go: a few milliseconds of work, less than a megabyte.
+const PAGE: i64 = 1_000;
+/// Pages that are read ahead of whoever goes through the log, so that every core has one to open.
+const PAGES_AHEAD: usize = 4;
+/// Envelopes of one row of a page: tens of kilobytes, which fit into what allocators and caches have at hand.
+const ENVELOPES_PER_ROW: i64 = 100;
+/// A page in a few rows, which cost the drivers far less than one for each event: the first position and the envelopes
+/// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
+const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
+     where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
 /// How long SQLite waits for another writer.
 const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
 
@@ -51,6 +61,27 @@ pub enum Location {
     Postgres(Secret<String>),
     /// A folder with SQLite files: `log.db`, and `views.db` beside it.
     Folder(PathBuf),
+}
+
+impl Location {
+    /// SQL that is true where a column is one of the texts in the JSON array that is bound as `$1`.
+    pub fn is_listed(&self, column: &str) -> String {
+        match self {
+            // An array, unlike a table, is always looked up in the column's index.
+            Self::Postgres(_) => {
+                format!("{column} = any (array (select jsonb_array_elements_text(cast($1 as jsonb))))")
+            }
+            Self::Folder(_) => format!("{column} in (select value from json_each($1))"),
+        }
+    }
+
+    /// The SQL function that makes a table, with the column `value`, of the JSON array that is bound as `$1`.
+    pub const fn elements(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "jsonb_array_elements(cast($1 as jsonb))",
+            Self::Folder(_) => "json_each($1)",
+        }
+    }
 }
 
 /// The log cannot be opened.
@@ -259,22 +290,39 @@ impl Store {
             return Ok((Some((person.id(), key)), Some((person.id(), wrapped))));
         }
         let Some(person) = command.known_person() else { return Ok((None, None)) };
-        self.open_keys(vec![person.id()]).await?;
-        Ok((self.keys.remembered(person.id()).map(|key| (person.id(), key)), None))
+        let mut keys = self.open_keys(vec![person.id()]).await?;
+        Ok((keys.remove_entry(&person.id()), None))
     }
 
-    /// Reads at most `limit` events after a position, in order.
+    /// Reads the `limit` events after a position, in order; fewer only where the log ends.
     ///
     /// # Errors
     /// The log cannot be read, or an event in it is not readable by this release.
     pub async fn page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
-        let rows: Vec<(Position, String)> =
-            sqlx::query_as("select position, envelope from event where position > $1 order by position limit $2")
-                .bind(after)
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await?;
-        self.open_rows(rows).await
+        let rows: Vec<(Position, String)> = sqlx::query_as(SELECT_PAGE)
+            .bind(after)
+            .bind(after.saturating_add(limit))
+            .bind("\n")
+            .bind(ENVELOPES_PER_ROW)
+            .fetch_all(&self.pool)
+            .await?;
+        self.open_rows(rows.iter().flat_map(|(first, envelopes)| (*first..).zip(envelopes.split('\n')))).await
+    }
+
+    /// Reads the events after one position up to another, page by page, in order. While the caller is busy with a page
+    /// the next ones are read, on all cores.
+    pub fn pages(
+        &self,
+        after: Position,
+        until: Position,
+    ) -> impl Stream<Item = Result<Vec<Recorded>, ReadError>> + Send + Unpin + use<> {
+        let store = self.clone();
+        let pages = (after..until).step_by(PAGE as usize).map(move |after| {
+            let store = store.clone();
+            async move { tokio::spawn(async move { store.page(after, PAGE.min(until - after)).await }).await }
+        });
+        let pages = futures::stream::iter(pages).buffered(PAGES_AHEAD);
+        pages.map(|page| page.expect("invariant: to read a page does not panic"))
     }
 
     /// Reads every event about a subject, in order.
@@ -288,7 +336,7 @@ impl Store {
             .bind(0_i64)
             .fetch_all(&self.pool)
             .await?;
-        let events = self.open_rows(rows).await?;
+        let events = self.open_rows(as_texts(&rows)).await?;
         Ok(events.into_iter().filter(|event| is_about(event, subject)).collect())
     }
 
@@ -312,7 +360,7 @@ impl Store {
                 .await?;
             let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
             after = *last;
-            let mut events = self.open_rows(rows).await?;
+            let mut events = self.open_rows(as_texts(&rows)).await?;
             events.retain(|event| is_about(event, subject));
             if !events.is_empty() {
                 return Ok(events); // else the whole page was of subjects with the same key
@@ -349,13 +397,15 @@ impl Store {
     }
 
     /// Reads the envelopes of stored rows, with the keys of their persons.
-    async fn open_rows(&self, rows: Vec<(Position, String)>) -> Result<Vec<Recorded>, ReadError> {
-        let persons = rows.iter().filter_map(|(_, envelope)| envelope::person(envelope)).collect();
-        self.open_keys(persons).await?;
-        rows.iter()
-            .map(|(position, envelope)| envelope::read(*position, envelope, |person| self.keys.remembered(person)))
-            .collect::<Result<_, _>>()
-            .map_err(ReadError::Event)
+    async fn open_rows<'a>(&self, rows: impl Iterator<Item = (Position, &'a str)>) -> Result<Vec<Recorded>, ReadError> {
+        let closed: Vec<Closed<'_>> =
+            rows.map(|(position, envelope)| Closed::read(position, envelope)).collect::<Result<_, _>>()?;
+        let keys = self.open_keys(closed.iter().filter_map(Closed::person).collect()).await?;
+        let open = |closed: Closed<'_>| {
+            let key = closed.person().and_then(|person| keys.get(&person));
+            closed.open(key)
+        };
+        Ok(closed.into_iter().map(open).collect())
     }
 
     /// Forgets the keys that another node has destroyed.
@@ -387,25 +437,30 @@ impl Store {
         Ok(())
     }
 
-    /// Brings the keys of these persons into memory, as far as they still exist.
-    pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<(), ReadError> {
+    /// The keys of these persons, as far as they still exist; they stay in memory for a while.
+    pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
         self.forget_erased().await?;
-        persons.retain(|person| self.keys.remembered(*person).is_none());
-        for chunk in persons.chunks(BINDS_MAX) {
-            let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
-            let sql = format!("select person, wrapped from person_key where person in ({})", places.join(", "));
-            let query = chunk
-                .iter()
-                .fold(sqlx::query_as(sqlx::AssertSqlSafe(sql)), |query, person| query.bind(person.to_string()));
-            for (person, wrapped) in crate::engine::parse_keys(query.fetch_all(&self.pool).await?) {
-                let key = self.keys.unwrap(person, &wrapped).map_err(|_| ReadError::Key { person })?;
-                self.keys.remember(person, key);
-            }
+        let mut keys = self.keys.remembered_of(&persons);
+        persons.retain(|person| !keys.contains_key(person));
+        if persons.is_empty() {
+            return Ok(keys);
         }
-        Ok(())
+        let sql = format!("select person, wrapped from person_key where {}", self.location.is_listed("person"));
+        let list = serde_json::to_string(&persons).expect("invariant: a list of ids is JSON");
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(list).fetch_all(&self.pool).await?;
+        for (person, wrapped) in crate::engine::parse_keys(rows) {
+            let key = self.keys.unwrap(person, &wrapped).map_err(|_| ReadError::Key { person })?;
+            self.keys.remember(person, key.clone());
+            keys.insert(person, key);
+        }
+        Ok(keys)
     }
+}
+
+fn as_texts(rows: &[(Position, String)]) -> impl Iterator<Item = (Position, &str)> {
+    rows.iter().map(|(position, envelope)| (*position, envelope.as_str()))
 }
 
 async fn select_head(pool: &AnyPool) -> Result<Position, sqlx::Error> {
