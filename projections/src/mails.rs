@@ -148,10 +148,11 @@ impl Views {
     /// # Errors
     /// The views cannot be read.
     pub async fn due_mails(&self, now: Timestamp, limit: usize) -> Result<Vec<MailRow>, QueryError> {
+        // Not `exists`, for which PostgreSQL would read all accounts with a plan.
         self.list(
-            "select m.body from mails m where m.due_at <= cast($1 as bigint) and (m.link_of is null or exists \
-             (select 1 from accounts a where a.key = m.link_of and a.invites_from <= cast($1 as bigint) \
-             and a.invites_until > cast($1 as bigint))) order by m.due_at, m.key limit $2",
+            "select m.body from mails m where m.due_at <= cast($1 as bigint) and (m.link_of is null or \
+             (select a.invites_from <= cast($1 as bigint) and a.invites_until > cast($1 as bigint) \
+             from accounts a where a.key = m.link_of)) order by m.due_at, m.key limit $2",
             &[&now.0.to_string()],
             limit,
         )
