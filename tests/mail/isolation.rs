@@ -13,7 +13,7 @@ use crate::log::commands::*;
 use crate::views::node::eventually;
 
 /// Mails that a worker hands over at once.
-const UNDER_WAY_MAX: usize = 16;
+const UNDER_WAY_MAX: usize = 64;
 
 on_both! {
     async fn t64_good_mails_are_delivered_beside_poisonous_ones(bench: &Bench) {
@@ -72,7 +72,7 @@ on_both! {
         let command = invite(account, professional, "panics@harbour.example", invitation);
         run(&desk.node.store, &staff(), command).await.unwrap();
         desk.clock.turn(Millis(1));
-        let good = at_once((0..45).map(|_| {
+        let good = at_once((0..2 * UNDER_WAY_MAX).map(|_| {
             let store = desk.node.store.clone();
             async move { somebody_invited(&store, account).await.1 }
         }).collect::<Vec<_>>())

@@ -30,10 +30,11 @@ use crate::mailer::{Mailer, Outcome};
 use crate::notices::{NoticeMail, Told};
 use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 
-/// Mails that are under way at once.
-const UNDER_WAY_MAX: usize = 16;
+/// Mails that are under way at once. Most of them wait for a commit or for the views; if all wait for the relay instead,
+/// the last one's turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
+const UNDER_WAY_MAX: usize = 64;
 /// To-dos looked at in one go; more than can be under way, so that one slow relay answer does not hide the rest.
-const DUE_MAX: usize = 64;
+const DUE_MAX: usize = 2 * UNDER_WAY_MAX;
 /// How long a worker without news sleeps before it looks for mails that time has made due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker tries to append an outcome; after that the claim counts as dead.
@@ -62,24 +63,30 @@ impl MailWorker {
     /// Works until `stop` changes; mails under way are finished first.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut under_way: HashMap<task::Id, MailId> = HashMap::new();
-        let mut tasks: JoinSet<()> = JoinSet::new();
+        // Mails that are done, until the views show it at these positions.
+        let mut recorded: HashMap<MailId, Position> = HashMap::new();
+        let mut tasks: JoinSet<Option<Position>> = JoinSet::new();
+        let mut next = None;
         loop {
+            while let Some(done) = next.take().or_else(|| tasks.try_join_next_with_id()) {
+                // Invariant: handling a mail does not panic; if it does, the claim dies and the mail is tried again.
+                let (task, position) = done.unwrap_or_else(|error| (error.id(), None));
+                recorded.extend(under_way.remove(&task).zip(position));
+            }
             let is_full = under_way.len() >= UNDER_WAY_MAX;
             let seen = self.views.position();
+            recorded.retain(|_, position| *position > seen);
             let due = if is_full { Vec::new() } else { self.due().await };
             for mail in due {
-                let is_under_way = under_way.values().any(|other| *other == mail.id);
-                if under_way.len() < UNDER_WAY_MAX && !is_under_way {
+                let is_known = recorded.contains_key(&mail.id) || under_way.values().any(|other| *other == mail.id);
+                if under_way.len() < UNDER_WAY_MAX && !is_known {
                     let (worker, id) = (self.clone(), mail.id);
                     let task = tasks.spawn(async move { worker.handle(&mail).await });
                     under_way.insert(task.id(), id);
                 }
             }
             tokio::select! {
-                // Invariant: handling a mail does not panic; if it does, the claim dies and the mail is tried again.
-                Some(done) = tasks.join_next_with_id() => {
-                    under_way.remove(&done.map_or_else(|error| error.id(), |(task, ())| task));
-                }
+                Some(done) = tasks.join_next_with_id() => next = Some(done),
                 () = self.views.wait_for_news(seen, LOOK_EVERY), if !is_full => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -94,16 +101,14 @@ impl MailWorker {
         })
     }
 
-    /// Claims, sends and records one mail.
-    async fn handle(&self, mail: &MailRow) {
-        let Some((attempt, position)) = self.claim(mail).await else { return };
+    /// Claims, sends and records one mail; tells where the log says so, if it does.
+    async fn handle(&self, mail: &MailRow) -> Option<Position> {
+        let (attempt, position) = self.claim(mail).await?;
         let outcome = match self.compose(mail, position).await {
             Ok(outgoing) => self.mailer.send(&outgoing, self.store.clock().now()).await.into(),
             Err(outcome) => outcome,
         };
-        if let Some(position) = self.record(mail, attempt, outcome).await {
-            self.views.wait_for(position).await; // so that the to-do is not seen again at once
-        }
+        self.record(mail, attempt, outcome).await
     }
 
     /// Claims the next attempt; none if another worker has it or it is no longer wanted.
