@@ -63,18 +63,18 @@ pub async fn migrate(config: &Config, service_role: Option<&str>) -> Result<(), 
 /// Makes views anew.
 pub async fn rebuild(config: &Config, views: &[String]) -> Result<(), Failure> {
     let (store, _appender) = open(config).await?;
-    let all = projections::ALL.iter().map(|view| view.name.to_string()).collect();
-    let names: Vec<String> = if views.is_empty() { all } else { views.to_vec() };
-    for name in names {
-        let bar = ProgressBar::new(0).with_prefix(name.clone());
-        let style = ProgressStyle::with_template("{prefix:14} {wide_bar} {pos}/{len} events, {per_sec}, {eta} left");
-        bar.set_style(style.map_err(Failure::other)?);
-        let progress = |progress: projections::rebuild::Progress| {
-            bar.set_length(progress.head.unsigned_abs());
-            bar.set_position(progress.position.unsigned_abs());
-        };
-        let rebuilt = projections::rebuild::rebuild(&store, &name, progress).await.map_err(Failure::other)?;
-        bar.finish_and_clear();
+    let all = || projections::ALL.iter().map(|view| view.name).collect();
+    let names: Vec<&str> = if views.is_empty() { all() } else { views.iter().map(String::as_str).collect() };
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} events, {per_sec}, {eta} left");
+    bar.set_style(style.map_err(Failure::other)?);
+    let progress = |progress: projections::rebuild::Progress| {
+        bar.set_length(progress.head.unsigned_abs());
+        bar.set_position(progress.position.unsigned_abs());
+    };
+    let rebuilt = projections::rebuild::rebuild_all(&store, &names, progress).await.map_err(Failure::other)?;
+    bar.finish_and_clear();
+    for (name, rebuilt) in names.iter().zip(rebuilt) {
         let compared = match rebuilt.differences {
             None => "there was none to compare it with".to_string(),
             Some(0) => "equal to the one before".to_string(),

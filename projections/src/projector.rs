@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::rebuild;
 use crate::tables::{self, Generation, WriteError};
-use crate::view::Definition;
 use crate::views::Views;
 
 /// Events in one page: one transaction.
@@ -60,9 +59,13 @@ impl Projector {
         let pool = views_pool(store.location(), 2).await?;
         let queries = views_pool(store.location(), CONNECTIONS_MAX).await?;
         tables::set_up(&mut *pool.acquire().await.map_err(WriteError::from)?).await?;
-        while let Some(view) = first_missing(&store, &pool).await? {
-            match rebuild::rebuild(&store, view.name, |_| {}).await {
-                Err(error) if error.is_overtaken() => {} // another node, which starts too, has made it
+        loop {
+            let missing = missing(&store, &pool).await?;
+            if missing.is_empty() {
+                break;
+            }
+            match rebuild::rebuild_all(&store, &missing, |_| {}).await {
+                Err(error) if error.is_overtaken() => {} // another node, which starts too, has made one
                 other => drop(other?),
             }
         }
@@ -159,15 +162,12 @@ impl Projector {
             let events = self.page(after).await?;
             let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
             let mut transaction = connection.begin().await?;
-            for generation in &mut live {
-                let start = events.partition_point(|event| event.position <= generation.position);
-                match tables::apply(&mut transaction, generation, &events[start..]).await {
-                    Err(WriteError::Overtaken) => {
-                        self.has_taken_over = false;
-                        return Ok(()); // the next pass begins where the other one is
-                    }
-                    other => other?,
+            match tables::apply_to_all(&mut transaction, self.store.location(), &mut live, &events).await {
+                Err(WriteError::Overtaken) => {
+                    self.has_taken_over = false;
+                    return Ok(()); // the next pass begins where the other one is
                 }
+                other => other?,
             }
             transaction.commit().await?;
             if events.iter().any(|recorded| recorded.event.erased_person().is_some()) {
@@ -210,13 +210,13 @@ impl Projector {
     }
 }
 
-/// The first view that is not there in this release's version, or that is ahead of the log because it was made from
+/// The views that are not there in this release's version, or that are ahead of the log because they were made from
 /// another one.
-async fn first_missing(store: &Store, pool: &AnyPool) -> Result<Option<&'static Definition>, WriteError> {
+async fn missing(store: &Store, pool: &AnyPool) -> Result<Vec<&'static str>, WriteError> {
     let live = tables::live(&mut *pool.acquire().await?).await?;
     let head = store.head().await?; // read after the views, which never pass it
     let is_missing = |live: &Option<Generation>| live.is_none_or(|live| live.position > head);
-    Ok(crate::ALL.iter().zip(&live).find(|(_, live)| is_missing(live)).map(|(view, _)| view))
+    Ok(crate::ALL.iter().zip(&live).filter(|(_, live)| is_missing(live)).map(|(view, _)| view.name).collect())
 }
 
 /// The views cannot be opened.

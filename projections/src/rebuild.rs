@@ -1,6 +1,8 @@
-//! Making a view anew from the log, beside the live one and with no writer stopped.
+//! Making views anew from the log, beside the live ones and with no writer stopped.
 
-use domain::event::Position;
+use domain::event::{Position, Recorded};
+use futures::TryStreamExt as _;
+use futures::stream::TryChunksError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use store::Store;
 use store::store::views_pool;
@@ -9,8 +11,8 @@ use crate::ALL;
 use crate::tables::{self, Generation, WriteError};
 use crate::view::Definition;
 
-/// Events in one page: one transaction.
-const PAGE: i64 = 5_000;
+/// Pages of one transaction: a row that several of their events touch is read and written once.
+const PAGES: usize = 10;
 
 /// A view cannot be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -53,39 +55,77 @@ pub struct Rebuilt {
     pub differences: Option<i64>,
 }
 
-/// Makes a view anew: fills a new table from the log, then, in one transaction that holds the live checkpoint still,
-/// brings it to the live position, compares it with the live table and takes its place.
+/// Makes one view anew, as [`rebuild_all`] does.
 ///
 /// # Errors
 /// There is no such view, another rebuild of it was faster, or the database does not answer.
 pub async fn rebuild(store: &Store, name: &str, progress: impl Fn(Progress)) -> Result<Rebuilt, RebuildError> {
-    let view = ALL.iter().find(|view| view.name == name).ok_or_else(|| RebuildError::UnknownView(name.into()))?;
+    Ok(rebuild_all(store, &[name], progress).await?.remove(0))
+}
+
+/// Makes views anew: fills a new table for each in one pass over the log. Then, one view after the other, in one
+/// transaction that holds the live checkpoint still, brings it to the live position, compares it with the live table and
+/// takes its place.
+///
+/// # Errors
+/// There is no such view, another rebuild of one was faster, or the database does not answer.
+pub async fn rebuild_all(
+    store: &Store,
+    names: &[&str],
+    progress: impl Fn(Progress),
+) -> Result<Vec<Rebuilt>, RebuildError> {
+    let views: Vec<&'static Definition> = names.iter().map(|name| find(name)).collect::<Result<_, _>>()?;
     let pool = views_pool(store.location(), 1).await?;
     let mut connection = pool.acquire().await.map_err(WriteError::from)?;
-    let mut generation = tables::create(&mut connection, view).await?;
-    loop {
-        let head = store.head().await.map_err(WriteError::from)?;
-        let events = store.page(generation.position, PAGE).await.map_err(WriteError::from)?;
-        if events.is_empty() {
-            break;
-        }
-        let mut transaction = connection.begin().await.map_err(WriteError::from)?;
-        tables::apply(&mut transaction, &mut generation, &events).await?;
-        transaction.commit().await.map_err(WriteError::from)?;
-        progress(Progress { position: generation.position, head: head.max(generation.position) });
+    let mut generations = Vec::new();
+    for view in views {
+        generations.push(tables::create(&mut connection, view).await?);
     }
-    let rebuilt = take_place(store, view, &mut connection, generation).await?;
+    fill(store, &mut connection, &mut generations, &progress).await?;
+    for generation in &generations {
+        tables::index(&mut connection, generation).await?;
+    }
+    fill(store, &mut connection, &mut generations, &progress).await?; // what was appended meanwhile
+    let mut rebuilt = Vec::new();
+    for generation in generations {
+        rebuilt.push(take_place(store, &mut connection, generation).await?);
+    }
     drop(connection);
     pool.close().await;
     Ok(rebuilt)
 }
 
+fn find(name: &str) -> Result<&'static Definition, RebuildError> {
+    ALL.iter().find(|view| view.name == name).ok_or_else(|| RebuildError::UnknownView(name.into()))
+}
+
+/// Brings generations, which are all at the same position, to where the log's head is now.
+async fn fill(
+    store: &Store,
+    connection: &mut AnyConnection,
+    generations: &mut [Generation],
+    progress: &impl Fn(Progress),
+) -> Result<(), WriteError> {
+    let head = store.head().await?;
+    let position = generations.iter().map(|generation| generation.position).min().unwrap_or(head);
+    let mut chunks = store.pages(position, head).try_chunks(PAGES);
+    while let Some(pages) = chunks.try_next().await.map_err(|TryChunksError(_, error)| error)? {
+        let events: Vec<Recorded> = pages.into_iter().flatten().collect();
+        let Some(position) = events.last().map(|event| event.position) else { continue };
+        let mut transaction = connection.begin().await?;
+        tables::apply_to_all(&mut transaction, store.location(), generations, &events).await?;
+        transaction.commit().await?;
+        progress(Progress { position, head });
+    }
+    Ok(())
+}
+
 async fn take_place(
     store: &Store,
-    view: &'static Definition,
     connection: &mut AnyConnection,
     mut generation: Generation,
 ) -> Result<Rebuilt, WriteError> {
+    let view = generation.view;
     let mut transaction = connection.begin().await?;
     // One rebuild of a view at a time gets past its oldest checkpoint. One row at a time is touched: several would be
     // locked in whatever order they are found, and two rebuilds could wait for each other.
@@ -125,9 +165,9 @@ async fn bring_to(
     generation: &mut Generation,
     position: Position,
 ) -> Result<(), WriteError> {
-    while generation.position < position {
-        let events = store.page(generation.position, PAGE.min(position - generation.position)).await?;
-        tables::apply(connection, generation, &events).await?;
+    let mut pages = store.pages(generation.position, position);
+    while let Some(events) = pages.try_next().await? {
+        tables::apply(connection, store.location(), generation, &events).await?;
     }
     Ok(())
 }

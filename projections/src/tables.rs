@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 
 use domain::event::{Position, Recorded};
+use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
+use store::Location;
 
 use crate::ALL;
-use crate::view::{Change, Column, Definition, UnreadableRow, Value};
+use crate::view::{Change, Column, Definition, UnreadableRow};
 
-/// Values bound in one statement; old SQLite allows 999.
-const BINDS_MAX: usize = 900;
+/// Rows of one statement: about a megabyte.
+const ROWS_MAX: usize = 1_000;
 
 /// The views cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,7 @@ pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<Option<Ge
         .collect())
 }
 
-/// Makes the empty table of a view's next generation.
+/// Makes the empty table of a view's next generation, for now without the indexes of its columns.
 ///
 /// Invariant: table and checkpoint come and go together, so that whoever dies half-way leaves nothing behind.
 pub(crate) async fn create(
@@ -93,12 +95,21 @@ pub(crate) async fn create(
         })
         .collect();
     run(&mut transaction, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
-    for column in view.columns {
+    transaction.commit().await?;
+    Ok(generation)
+}
+
+/// Makes the indexes of a generation: far cheaper once its rows are there.
+pub(crate) async fn index(connection: &mut AnyConnection, generation: &Generation) -> Result<(), WriteError> {
+    let mut transaction = connection.begin().await?;
+    move_checkpoint(&mut transaction, generation, generation.position).await?; // nobody drops the table meanwhile
+    let table = generation.table();
+    for column in generation.view.columns {
         let name = column.name();
         run(&mut transaction, format!("create index {table}_{name} on {table} ({name})")).await?;
     }
     transaction.commit().await?;
-    Ok(generation)
+    Ok(())
 }
 
 /// Takes the next number for a generation. Whoever takes one at the same moment waits, and takes the one after.
@@ -153,44 +164,67 @@ pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Genera
     Ok(())
 }
 
+/// Applies events to several generations, each from where it is, inside the caller's transaction.
+pub(crate) async fn apply_to_all(
+    connection: &mut AnyConnection,
+    location: &Location,
+    generations: &mut [Generation],
+    events: &[Recorded],
+) -> Result<(), WriteError> {
+    for generation in generations {
+        let start = events.partition_point(|event| event.position <= generation.position);
+        apply(connection, location, generation, &events[start..]).await?;
+    }
+    Ok(())
+}
+
 /// Applies events to one generation and moves its checkpoint, inside the caller's transaction.
-///
-/// Invariant: the checkpoint moves only from where this projector saw it, so each event is applied exactly once even
-/// with two projectors.
 pub(crate) async fn apply(
     connection: &mut AnyConnection,
+    location: &Location,
     generation: &mut Generation,
     events: &[Recorded],
 ) -> Result<(), WriteError> {
     let Some(last) = events.last() else { return Ok(()) };
-    let moved =
-        sqlx::query("update view_checkpoint set position = $1 where view = $2 and generation = $3 and position = $4")
-            .bind(last.position)
-            .bind(generation.view.name)
-            .bind(generation.number)
-            .bind(generation.position)
-            .execute(&mut *connection)
-            .await?;
-    if moved.rows_affected() != 1 {
-        return Err(WriteError::Overtaken);
-    }
+    move_checkpoint(connection, generation, last.position).await?;
     let keys = (generation.view.keys)(events);
-    let bodies = read_bodies(connection, generation, &keys).await?;
+    let bodies = read_bodies(connection, location, generation, &keys).await?;
     let changes = (generation.view.fold)(bodies, events)?;
-    write(connection, generation, changes).await?;
+    write(connection, location, generation, &changes).await?;
     generation.position = last.position;
     Ok(())
 }
 
+/// Moves a generation's checkpoint, which stays locked until the transaction ends.
+///
+/// Invariant: the checkpoint moves only from where this projector saw it, so each event is applied exactly once even
+/// with two projectors.
+async fn move_checkpoint(
+    connection: &mut AnyConnection,
+    generation: &Generation,
+    to: Position,
+) -> Result<(), WriteError> {
+    let moved =
+        sqlx::query("update view_checkpoint set position = $1 where view = $2 and generation = $3 and position = $4")
+            .bind(to)
+            .bind(generation.view.name)
+            .bind(generation.number)
+            .bind(generation.position)
+            .execute(connection)
+            .await?;
+    if moved.rows_affected() == 1 { Ok(()) } else { Err(WriteError::Overtaken) }
+}
+
 async fn read_bodies(
     connection: &mut AnyConnection,
+    location: &Location,
     generation: &Generation,
     keys: &[String],
 ) -> Result<HashMap<String, String>, WriteError> {
     let mut bodies = HashMap::with_capacity(keys.len());
-    for chunk in keys.chunks(BINDS_MAX) {
-        let sql = format!("select key, body from {} where key in ({})", generation.table(), places(1, chunk.len()));
-        let query = chunk.iter().fold(sqlx::query_as(AssertSqlSafe(sql)), |query, key| query.bind(key));
+    let sql = format!("select key, body from {} where {}", generation.table(), location.is_listed("key"));
+    for chunk in keys.chunks(ROWS_MAX) {
+        let query = sqlx::query_as(AssertSqlSafe(sql.clone())).bind(json(&chunk));
         let rows: Vec<(String, String)> = query.fetch_all(&mut *connection).await?;
         bodies.extend(rows);
     }
@@ -199,8 +233,9 @@ async fn read_bodies(
 
 async fn write(
     connection: &mut AnyConnection,
+    location: &Location,
     generation: &Generation,
-    changes: Vec<Change>,
+    changes: &[Change],
 ) -> Result<(), WriteError> {
     let (mut rows, mut gone) = (Vec::new(), Vec::new());
     for (key, row) in changes {
@@ -209,42 +244,40 @@ async fn write(
             None => gone.push(key),
         }
     }
-    let table = generation.table();
-    for chunk in gone.chunks(BINDS_MAX) {
-        let sql = format!("delete from {table} where key in ({})", places(1, chunk.len()));
-        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(key));
-        query.execute(&mut *connection).await?;
+    let delete = format!("delete from {} where {}", generation.table(), location.is_listed("key"));
+    for chunk in gone.chunks(ROWS_MAX) {
+        sqlx::query(AssertSqlSafe(delete.clone())).bind(json(&chunk)).execute(&mut *connection).await?;
     }
-    let names: Vec<&str> = generation.view.columns.iter().map(|column| column.name()).chain(["body"]).collect();
-    let width = names.len() + 1;
-    let sets: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-    for chunk in rows.chunks(BINDS_MAX / width) {
-        let values: Vec<String> = (0..chunk.len()).map(|row| format!("({})", places(row * width + 1, width))).collect();
-        let sql = format!(
-            "insert into {table} (key, {}) values {} on conflict (key) do update set {}",
-            names.join(", "),
-            values.join(", "),
-            sets.join(", ")
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (key, columns, body) in chunk {
-            query = query.bind(key);
-            for value in columns {
-                query = match value {
-                    Value::Text(text) => query.bind(text.as_deref()),
-                    Value::Number(number) => query.bind(*number),
-                };
-            }
-            query = query.bind(body);
-        }
-        query.execute(&mut *connection).await?;
+    let insert = insert(generation, location);
+    for chunk in rows.chunks(ROWS_MAX) {
+        sqlx::query(AssertSqlSafe(insert.clone())).bind(json(&chunk)).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// `$first, $first+1, …`
-fn places(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+/// The statement that writes rows; each comes as `[key, [columns …], body]`.
+fn insert(generation: &Generation, location: &Location) -> String {
+    let columns = generation.view.columns;
+    let names: String = columns.iter().map(|column| format!("{}, ", column.name())).collect();
+    let values: String = (0..)
+        .zip(columns)
+        .map(|(place, column)| match column {
+            Column::Text(_) => format!("value -> 1 ->> {place}, "),
+            Column::Number(_) => format!("cast(value -> 1 ->> {place} as bigint), "),
+        })
+        .collect();
+    let sets: String =
+        columns.iter().map(|column| format!("{name} = excluded.{name}, ", name = column.name())).collect();
+    format!(
+        "insert into {} (key, {names}body) select value ->> 0, {values}value ->> 2 from {} where true \
+         on conflict (key) do update set {sets}body = excluded.body",
+        generation.table(),
+        location.elements()
+    )
+}
+
+fn json(list: &impl Serialize) -> String {
+    serde_json::to_string(list).expect("invariant: a list of texts and numbers is JSON")
 }
 
 pub(crate) async fn run(connection: &mut AnyConnection, sql: String) -> Result<(), WriteError> {
