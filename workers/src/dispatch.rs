@@ -2,7 +2,7 @@
 //!
 //! No transaction is open while a mailer talks. Two workers may see the same to-do: one claims it, the other is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 /// Mails that are under way at once. Most of them wait for a commit or for the views; if all wait for the relay instead,
 /// the last one's turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
 const UNDER_WAY_MAX: usize = 64;
-/// To-dos looked at in one go; more than can be under way, so that one slow relay answer does not hide the rest.
+/// To-dos looked at in one go, and then begun one after the other; more than can be under way, so that one slow relay
+/// answer does not hide the rest.
 const DUE_MAX: usize = 2 * UNDER_WAY_MAX;
 /// How long a worker without news sleeps before it looks for mails that time has made due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +67,7 @@ impl MailWorker {
         // Mails that are done, until the views show it at these positions.
         let mut recorded: HashMap<MailId, Position> = HashMap::new();
         let mut tasks: JoinSet<Option<Position>> = JoinSet::new();
+        let mut due = VecDeque::new();
         let mut next = None;
         loop {
             while let Some(done) = next.take().or_else(|| tasks.try_join_next_with_id()) {
@@ -73,18 +75,22 @@ impl MailWorker {
                 let (task, position) = done.unwrap_or_else(|error| (error.id(), None));
                 recorded.extend(under_way.remove(&task).zip(position));
             }
-            let is_full = under_way.len() >= UNDER_WAY_MAX;
             let seen = self.views.position();
             recorded.retain(|_, position| *position > seen);
-            let due = if is_full { Vec::new() } else { self.due().await };
-            for mail in due {
-                let is_known = recorded.contains_key(&mail.id) || under_way.values().any(|other| *other == mail.id);
-                if under_way.len() < UNDER_WAY_MAX && !is_known {
-                    let (worker, id) = (self.clone(), mail.id);
-                    let task = tasks.spawn(async move { worker.handle(&mail).await });
-                    under_way.insert(task.id(), id);
-                }
+            if due.is_empty() && under_way.len() < UNDER_WAY_MAX {
+                due.extend(self.due().await);
+                due.retain(|mail: &MailRow| {
+                    !recorded.contains_key(&mail.id) && under_way.values().all(|other| *other != mail.id)
+                });
             }
+            while under_way.len() < UNDER_WAY_MAX
+                && let Some(mail) = due.pop_front()
+            {
+                let (worker, id) = (self.clone(), mail.id);
+                let task = tasks.spawn(async move { worker.handle(&mail).await });
+                under_way.insert(task.id(), id);
+            }
+            let is_full = under_way.len() >= UNDER_WAY_MAX;
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => next = Some(done),
                 () = self.views.wait_for_news(seen, LOOK_EVERY), if !is_full => {}
