@@ -54,6 +54,6 @@ pub async fn contend(url: &str) -> Result<(), Failure> {
 /// Adds one person; returns how long it took, in milliseconds.
 async fn add_one(store: &Store, account: AccountId) -> Result<f64, Failure> {
     let began = Instant::now();
-    store.execute(add(account), staff(), request()).await?;
+    store.execute(add(store, account), staff(), request()).await?;
     Ok(milliseconds(began.elapsed()))
 }

@@ -33,7 +33,7 @@ pub async fn contend(url: &str, events: u64) -> Result<(), Failure> {
     world.settle().await?;
     let accounts = accounts(&store).await?;
     for account in &accounts {
-        store.execute(add(*account), staff(), request()).await?; // which brings it into memory
+        store.execute(add(&store, *account), staff(), request()).await?; // which brings it into memory
     }
     take_turns(async |turn| {
         let appended = append(&store, &accounts).await?;
@@ -78,7 +78,7 @@ async fn append(store: &Store, accounts: &[AccountId]) -> Result<Sorted, Failure
             let mut took = Vec::with_capacity(COMMANDS_OF_CALLER);
             for account in accounts.into_iter().cycle().take(COMMANDS_OF_CALLER) {
                 let began = Instant::now();
-                store.execute(add(account), staff(), request()).await?;
+                store.execute(add(&store, account), staff(), request()).await?;
                 took.push(milliseconds(began.elapsed()));
             }
             Ok::<_, Failure>(took)

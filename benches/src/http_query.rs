@@ -128,14 +128,14 @@ async fn open_partner(store: &Store, account: AccountId) -> Result<(), Failure> 
         name: AccountName::parse("Harbour Lights Chandlery")?,
     };
     store.execute(command, staff(), request()).await?;
-    store.execute(add(account), staff(), request()).await?;
+    store.execute(add(store, account), staff(), request()).await?;
     Ok(())
 }
 
 /// Adds a person, and links it as one does who opens the link and types the code.
 async fn link(store: &Store, account: AccountId, identity: IdentityId) -> Result<(), Failure> {
     let invitation = InvitationId(random::uuid());
-    let mut adding = add(account);
+    let mut adding = add(store, account);
     if let Command::AddProfessional { invitation: wanted, .. } = &mut adding {
         *wanted = Some(NewLink { invitation, lifetime: Lifetime::DEFAULT, link_key: LINK_KEY.into() });
     }

@@ -457,6 +457,7 @@ fn growth() -> Family {
         ),
     ];
     measures.map(|measure| Measure { length: Length::Whole, ..measure }).into()
+}
 
 fn replay() -> Family {
     vec![Measure::ratio(
