@@ -134,6 +134,11 @@ impl Profile {
             serves: Vec::new(),
         }
     }
+
+    /// Whether there can be accounts that it serves (R22).
+    fn may_serve(&self) -> bool {
+        self.account_kind == AccountKind::Partner && self.roles.contains(&Role::Administrator)
+    }
 }
 
 /// R19: what keeps the people of an account from entering its portal now.
@@ -165,11 +170,12 @@ pub async fn read(State(api): State<Api>, by: Authenticated) -> Result<Json<Me>,
     let portals = &api.settings.portals;
     let mut shown: Vec<Profile> =
         profiles.iter().map(|(profile, account)| Profile::from_rows(profile, account, portals, now)).collect();
-    for (served, account) in api.views.served_by(identity).await? {
-        let servers = shown
-            .iter_mut()
-            .filter(|profile| profile.account == served.partner && profile.roles.contains(&Role::Administrator));
-        servers.for_each(|profile| profile.serves.push(ServedAccount::from_row(&account)));
+    // Most people serve nobody, which their profiles tell already.
+    if shown.iter().any(Profile::may_serve) {
+        for (served, account) in api.views.served_by(identity).await? {
+            let servers = shown.iter_mut().filter(|profile| profile.account == served.partner && profile.may_serve());
+            servers.for_each(|profile| profile.serves.push(ServedAccount::from_row(&account)));
+        }
     }
     Ok(Json(Me {
         identity,
