@@ -38,7 +38,7 @@ use crate::service::{HOST, ISSUER_KEY, World};
 /// People who ask.
 pub const PEOPLE: u64 = 1_000;
 /// People of one account.
-const PEOPLE_OF_ACCOUNT: u64 = 20;
+const PEOPLE_OF_ACCOUNT: usize = 20;
 /// The row of the yardstick: as long as a row of the views that `GET /v1/me` reads.
 const ROW_BYTES: usize = 500;
 /// Connections to the database, as many as the service has for queries.
@@ -103,18 +103,25 @@ async fn read_row(State(pool): State<PgPool>, Path(key): Path<String>) -> Result
 
 /// Adds people to new accounts and links each to an identity, all by commands. Returns their subjects at the issuer.
 pub async fn link_people(world: &World, store: &Store, count: u64) -> Result<Vec<String>, Failure> {
-    let mut account = AccountId(random::uuid());
+    let mut accounts = Vec::new();
+    for _ in (0..count).step_by(PEOPLE_OF_ACCOUNT) {
+        let (store, key, issuer) = (store.clone(), world.look_up_key(), world.issuer.url().to_owned());
+        accounts.push(tokio::spawn(async move {
+            let account = AccountId(random::uuid());
+            open_partner(&store, account).await?;
+            let mut subjects = Vec::new();
+            for _ in 0..PEOPLE_OF_ACCOUNT {
+                let subject = random::uuid().to_string();
+                let claims = serde_json::to_string(&[&subject])?; // as the service knows whoever has a subject of one claim
+                link(&store, account, store.identity(&key, &issuer, &claims).await?).await?;
+                subjects.push(subject);
+            }
+            Ok::<_, Failure>(subjects)
+        }));
+    }
     let mut subjects = Vec::new();
-    for number in 0..count {
-        if number % PEOPLE_OF_ACCOUNT == 0 {
-            account = AccountId(random::uuid());
-            open_partner(store, account).await?;
-        }
-        let subject = random::uuid().to_string();
-        let claims = serde_json::to_string(&[&subject])?; // as the service knows whoever has a subject of one claim
-        let identity = store.identity(&world.look_up_key(), world.issuer.url(), &claims).await?;
-        link(store, account, identity).await?;
-        subjects.push(subject);
+    for account in accounts {
+        subjects.extend(account.await??);
     }
     Ok(subjects)
 }
