@@ -1,7 +1,6 @@
 //! An OpenID Connect issuer in this process: what the service reads of one, and bearer tokens signed as by one.
 
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::routing::get;
 use axum::{Json, Router};
@@ -9,6 +8,7 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::json;
+use store::clock::Clock;
 use store::random;
 use tokio::net::TcpListener;
 
@@ -19,7 +19,7 @@ pub const AUDIENCE: &str = "api://harbour.example";
 /// The role that the service is configured to take for the back office.
 pub const BACK_OFFICE_ROLE: &str = "Harbour.BackOffice";
 /// How long its tokens work: longer than any measurement.
-const LIFETIME_SECONDS: u64 = 24 * 3_600;
+const LIFETIME_SECONDS: i64 = 24 * 3_600;
 
 /// A running issuer.
 pub struct Issuer {
@@ -58,7 +58,7 @@ impl Issuer {
 
     /// An access token as a portal has one: for a person, who may have roles.
     pub fn token(&self, subject: &str, roles: &[&str]) -> Result<String, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = Clock::System.now().0 / 1_000;
         let claims = json!({
             "iss": self.url,
             "sub": subject,

@@ -78,6 +78,7 @@ impl World {
 
     /// Starts the service.
     pub async fn serve(&self) -> Result<Service, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "`./bench` names it")]
         let binary = std::env::var_os(BINARY).ok_or_else(|| format!("{BINARY} names no binary"))?;
         let began = Instant::now();
         let mut child = Command::new(binary)

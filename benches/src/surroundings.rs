@@ -81,6 +81,7 @@ impl Surroundings {
         };
         let program = match contender.program {
             Program::Own => std::env::current_exe()?,
+            #[expect(clippy::disallowed_methods, reason = "`./bench` names it")]
             Program::Peers => std::env::var_os("PEERS").ok_or("PEERS names no binary of benches/peers")?.into(),
         };
         let mut command = Command::new(program);
