@@ -11,8 +11,9 @@ use domain::words::{Language, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountRow;
+use crate::identities::IdentityRow;
 use crate::view::{Column, Value, View};
-use crate::views::{QueryError, Reader, Views};
+use crate::views::{QueryError, Reader, Views, read};
 
 /// Profiles of one identity that are listed.
 const PROFILES_MAX: usize = 1_000;
@@ -153,6 +154,13 @@ impl View for Professionals {
     }
 }
 
+fn sort_by_account(profiles: &mut [(ProfessionalRow, AccountRow)]) {
+    profiles.sort_by(|(_, a), (_, b)| a.name.as_str().cmp(b.name.as_str()));
+}
+
+/// An identity, if it has signed in, and its profiles with their accounts.
+pub type IdentityWithProfiles = (Option<IdentityRow>, Vec<(ProfessionalRow, AccountRow)>);
+
 impl Views {
     /// Lists every profile of an identity with its account, by account name. No identity sees another's.
     ///
@@ -167,8 +175,32 @@ impl Views {
                 PROFILES_MAX,
             )
             .await?;
-        profiles.sort_by(|(_, a), (_, b)| a.name.as_str().cmp(b.name.as_str()));
+        sort_by_account(&mut profiles);
         Ok(profiles)
+    }
+
+    /// Finds an identity, as [`Views::identity`], with its [`Views::profiles`].
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn identity_with_profiles(&self, identity: IdentityId) -> Result<IdentityWithProfiles, QueryError> {
+        let rows: Vec<(Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+            "select i.body, p.body, a.body from (select cast($1 as text) as id) as asked \
+             left join identities i on i.key = asked.id left join (professionals p join accounts a on a.key = p.account) \
+             on p.identity = asked.id order by p.key limit $2",
+        )
+        .bind(identity.to_string())
+        .bind(PROFILES_MAX as i64)
+        .fetch_all(&self.pool)
+        .await?;
+        let found = rows.first().and_then(|(found, ..)| found.as_deref()).map(read).transpose()?;
+        let mut profiles: Vec<(ProfessionalRow, AccountRow)> = rows
+            .iter()
+            .filter_map(|(_, profile, account)| Some((profile.as_deref()?, account.as_deref()?)))
+            .map(|(profile, account)| Ok::<_, QueryError>((read(profile)?, read(account)?)))
+            .collect::<Result<_, _>>()?;
+        sort_by_account(&mut profiles);
+        Ok((found, profiles))
     }
 
     /// Lists an account's people in order of their ids, after `after`; nobody for a reader who is neither staff nor an

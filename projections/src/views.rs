@@ -49,7 +49,7 @@ pub enum QueryError {
 /// A handle on the views; clones share it.
 #[derive(Clone, Debug)]
 pub struct Views {
-    pool: AnyPool,
+    pub(crate) pool: AnyPool,
     followed: watch::Receiver<Position>,
 }
 
@@ -117,6 +117,6 @@ impl Views {
     }
 }
 
-fn read<R: DeserializeOwned>(body: &str) -> Result<R, QueryError> {
+pub(crate) fn read<R: DeserializeOwned>(body: &str) -> Result<R, QueryError> {
     serde_json::from_str(body).map_err(|source| UnreadableRow { view: std::any::type_name::<R>(), source }.into())
 }

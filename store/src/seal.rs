@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -69,6 +70,7 @@ pub fn open(key: &PersonKey, belongs_to: &[u8], sealed: &str) -> Result<Vec<u8>,
 pub struct KeyRing {
     keys: Vec<NamedKey>,
     opened: Mutex<Generations<Uuid, PersonKey>>,
+    forgotten: AtomicU64,
 }
 
 impl KeyRing {
@@ -78,7 +80,7 @@ impl KeyRing {
     /// If there is no key at all; the configuration is checked before.
     pub fn new(keys: Vec<NamedKey>) -> Self {
         assert!(!keys.is_empty(), "invariant: the configuration has at least one sealing key");
-        Self { keys, opened: Mutex::new(Generations::new(KEYS_IN_MEMORY_MAX)) }
+        Self { keys, opened: Mutex::new(Generations::new(KEYS_IN_MEMORY_MAX)), forgotten: AtomicU64::new(0) }
     }
 
     /// Makes a new person's key.
@@ -122,7 +124,13 @@ impl KeyRing {
 
     /// Forgets a person's key: it was destroyed.
     pub fn forget(&self, person: Uuid) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         self.lock().remove(&person);
+    }
+
+    /// How many keys were forgotten: another number means that somebody may have been erased.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
     }
 
     /// Seals a short text of the working state under the newest key: `id:base64`.

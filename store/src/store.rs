@@ -32,6 +32,7 @@ use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
 use crate::secret::Secret;
 use crate::turns::Turns;
+use crate::working::identities;
 
 /// Commands that may wait for the appender; past it callers are told to come back.
 const QUEUE_MAX: usize = 1_024;
@@ -157,6 +158,7 @@ pub struct Store {
     pub(crate) clock: Clock,
     location: Location,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) identities: Arc<identities::Remembered>,
     /// Up to where this node has forgotten the keys of erased persons.
     erased_until: Arc<AtomicI64>,
     memory: Arc<Mutex<Memory>>,
@@ -203,7 +205,11 @@ impl Store {
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
         let turns = Arc::new(Turns::new());
         let erased_until = Arc::new(AtomicI64::new(0));
-        Ok((Self { pool, clock, location, keys, erased_until, memory, turns, queue, head, is_durable }, task))
+        let identities = Arc::new(identities::Remembered::new());
+        Ok((
+            Self { pool, clock, location, keys, identities, erased_until, memory, turns, queue, head, is_durable },
+            task,
+        ))
     }
 
     /// Executes a command: decides it on the newest state, appends its events, and returns once they are durable.

@@ -165,7 +165,7 @@ pub(crate) fn barred(account: &AccountRow, now: Timestamp) -> Option<Barred> {
     responses((status = 200, description = "The identity", body = Me), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn read(State(api): State<Api>, by: Authenticated) -> Result<Json<Me>, Problem> {
     let identity = by.person()?;
-    let (found, profiles) = (api.views.identity(identity).await?, api.views.profiles(identity).await?);
+    let (found, profiles) = api.views.identity_with_profiles(identity).await?;
     let now = api.store.clock().now();
     let portals = &api.settings.portals;
     let mut shown: Vec<Profile> =

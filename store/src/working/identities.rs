@@ -1,9 +1,19 @@
 //! The look-up from issuer and subject to an identity's random id; erasure deletes it.
+//!
+//! Who signs in asks many times in a row, so a node remembers for a moment whom it has found. An erasure that this node
+//! knows of ends that; one by another node shows at most `FRESH_FOR` later, and until then the person is the erased
+//! identity, which has no profile and can begin nothing (R27).
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use domain::ids::IdentityId;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use tokio::time::Instant;
 
+use crate::generations::Generations;
 use crate::random;
 use crate::seal::KEY_BYTES;
 use crate::secret::Secret;
@@ -12,6 +22,40 @@ use crate::store::{ReadError, Store};
 /// The key of the look-up: without it nobody can tell which subject an entry stands for.
 pub type LookUpKey = Secret<[u8; KEY_BYTES]>;
 
+/// How long an identity is remembered.
+const FRESH_FOR: Duration = Duration::from_secs(10);
+/// Identities that are remembered: people at work at once, in two megabytes.
+const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("invariant: the constant is not zero");
+
+/// Identities that were looked up lately, by the hash of issuer and subject.
+#[derive(Debug)]
+pub(crate) struct Remembered(Mutex<Generations<String, Found>>);
+
+/// What a look-up found.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    identity: IdentityId,
+    at: Instant,
+    /// How many persons' keys the node had forgotten before.
+    forgotten: u64,
+}
+
+impl Remembered {
+    pub fn new() -> Self {
+        Self(Mutex::new(Generations::new(REMEMBERED_MAX)))
+    }
+
+    fn get(&self, hash: &String, forgotten: u64) -> Option<IdentityId> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = remembered.get(hash)?;
+        (found.forgotten == forgotten && found.at.elapsed() < FRESH_FOR).then_some(found.identity)
+    }
+
+    fn insert(&self, hash: String, found: Found) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, found);
+    }
+}
+
 impl Store {
     /// Finds the identity of an issuer and a subject, or gives it a fresh id.
     ///
@@ -19,8 +63,13 @@ impl Store {
     /// The database does not answer.
     pub async fn identity(&self, key: &LookUpKey, issuer: &str, subject: &str) -> Result<IdentityId, ReadError> {
         let hash = hash(key, issuer, subject);
-        if let Some(found) = self.known_identity(key, issuer, subject).await? {
+        let (at, forgotten) = (Instant::now(), self.keys.forgotten());
+        if let Some(found) = self.identities.get(&hash, forgotten) {
             return Ok(found);
+        }
+        if let Some(identity) = self.known_identity(key, issuer, subject).await? {
+            self.identities.insert(hash, Found { identity, at, forgotten });
+            return Ok(identity);
         }
         let fresh = IdentityId(random::uuid()).to_string();
         sqlx::query(
