@@ -47,6 +47,8 @@ pub struct Projector {
     watched: (Position, Instant),
     /// Whether this node projects without the lease, because whoever has it does nothing.
     has_taken_over: bool,
+    /// The live generations as this node left them; none where somebody else may have moved or replaced one.
+    live: Option<Vec<Generation>>,
 }
 
 impl Projector {
@@ -72,7 +74,7 @@ impl Projector {
         let holder = store::random::uuid().to_string();
         let (followed, receiver) = watch::channel(0);
         let watched = (0, Instant::now());
-        let projector = Self { store, pool, holder, followed, watched, has_taken_over: false };
+        let projector = Self { store, pool, holder, followed, watched, has_taken_over: false, live: None };
         // Where the node died between an erasure and this.
         projector.clean_file(&mut *projector.pool.acquire().await.map_err(WriteError::from)?).await;
         let position = projector.checkpoint().await?;
@@ -109,10 +111,14 @@ impl Projector {
         let mut appended = self.store.appended();
         while Instant::now() < prolong_at {
             appended.borrow_and_update();
+            let live = self.live.take();
             if is_ours || self.has_taken_over {
-                self.catch_up(prolong_at).await?;
+                self.live = self.catch_up(live, prolong_at).await?;
             }
-            let position = self.checkpoint().await?;
+            let position = match &self.live {
+                Some(live) => live.iter().map(|generation| generation.position).min().unwrap_or_default(),
+                None => self.checkpoint().await?,
+            };
             self.followed.send_if_modified(|known| std::mem::replace(known, position) != position);
             // Our own appends wake us; those of others are looked for.
             let look_every = match self.store.location() {
@@ -152,20 +158,31 @@ impl Projector {
         Ok(())
     }
 
-    /// Applies page after page until the views have reached the log's head, or until it is time to prolong the lease.
-    async fn catch_up(&mut self, prolong_at: Instant) -> Result<(), WriteError> {
+    /// Applies page after page until the views have reached the head that this node knows, or until it is time to prolong
+    /// the lease. Tells where that left the live generations; nothing if another projector, or another release, was faster.
+    async fn catch_up(
+        &mut self,
+        live: Option<Vec<Generation>>,
+        prolong_at: Instant,
+    ) -> Result<Option<Vec<Generation>>, WriteError> {
         let mut connection = self.pool.acquire().await?;
-        let live: Option<Vec<Generation>> = tables::live(&mut connection).await?.into_iter().collect();
-        let Some(mut live) = live else { return Ok(()) }; // another release has just replaced one
+        let mut live = match live {
+            Some(live) => live,
+            None => match tables::live(&mut connection).await?.into_iter().collect() {
+                Some(live) => live,
+                None => return Ok(None),
+            },
+        };
+        let appended = self.store.appended();
         while Instant::now() < prolong_at {
             let after = live.iter().map(|generation| generation.position).min().unwrap_or_default();
             let events = self.page(after).await?;
-            let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
+            let Some(last) = events.last().map(|event| event.position) else { break };
             let mut transaction = connection.begin().await?;
             match tables::apply_to_all(&mut transaction, self.store.location(), &mut live, &events).await {
                 Err(WriteError::Overtaken) => {
                     self.has_taken_over = false;
-                    return Ok(()); // the next pass begins where the other one is
+                    return Ok(None); // the next pass begins where the other one is
                 }
                 other => other?,
             }
@@ -174,8 +191,11 @@ impl Projector {
                 self.clean_file(&mut connection).await;
             }
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
+            if last >= *appended.borrow() && events.len() < PAGE as usize {
+                break;
+            }
         }
-        Ok(())
+        Ok(Some(live))
     }
 
     /// On SQLite, takes what was erased out of the file's log, too (R27), before anybody is told that the views follow.

@@ -164,16 +164,19 @@ pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Genera
     Ok(())
 }
 
-/// Applies events to several generations, each from where it is, inside the caller's transaction.
+/// Applies events to several generations, each from where it is, inside the caller's transaction. Moves their
+/// checkpoints to the last event's position.
 pub(crate) async fn apply_to_all(
     connection: &mut AnyConnection,
     location: &Location,
     generations: &mut [Generation],
     events: &[Recorded],
 ) -> Result<(), WriteError> {
+    let Some(last) = events.last() else { return Ok(()) };
+    move_checkpoints(connection, location, generations, last.position).await?;
     for generation in generations {
         let start = events.partition_point(|event| event.position <= generation.position);
-        apply(connection, location, generation, &events[start..]).await?;
+        apply_moved(connection, location, generation, &events[start..]).await?;
     }
     Ok(())
 }
@@ -187,11 +190,57 @@ pub(crate) async fn apply(
 ) -> Result<(), WriteError> {
     let Some(last) = events.last() else { return Ok(()) };
     move_checkpoint(connection, generation, last.position).await?;
+    apply_moved(connection, location, generation, events).await
+}
+
+/// Applies events to one generation whose checkpoint was moved.
+async fn apply_moved(
+    connection: &mut AnyConnection,
+    location: &Location,
+    generation: &mut Generation,
+    events: &[Recorded],
+) -> Result<(), WriteError> {
+    let Some(last) = events.last() else { return Ok(()) };
     let keys = (generation.view.keys)(events);
     let bodies = read_bodies(connection, location, generation, &keys).await?;
     let changes = (generation.view.fold)(bodies, events)?;
     write(connection, location, generation, &changes).await?;
     generation.position = last.position;
+    Ok(())
+}
+
+/// Moves the checkpoints of generations, those that are at one position, as most are, in one statement.
+///
+/// The first is moved alone: several rows are locked in whatever order they are found, and two projectors that both hold
+/// some could wait for each other. So only one of them gets past the first.
+async fn move_checkpoints(
+    connection: &mut AnyConnection,
+    location: &Location,
+    generations: &[Generation],
+    to: Position,
+) -> Result<(), WriteError> {
+    let mut behind = generations.iter().filter(|generation| generation.position < to);
+    let Some(first) = behind.next() else { return Ok(()) };
+    move_checkpoint(connection, first, to).await?;
+    let (beside, elsewhere): (Vec<&Generation>, Vec<&Generation>) =
+        behind.partition(|other| other.position == first.position);
+    let names: Vec<String> = beside.iter().map(|generation| generation.table()).collect();
+    let sql = format!(
+        "update view_checkpoint set position = $2 where position = $3 and {}",
+        location.is_listed("view || '_' || generation")
+    );
+    let moved = sqlx::query(AssertSqlSafe(sql))
+        .bind(json(&names))
+        .bind(to)
+        .bind(first.position)
+        .execute(&mut *connection)
+        .await?;
+    if moved.rows_affected() != beside.len() as u64 {
+        return Err(WriteError::Overtaken);
+    }
+    for generation in elsewhere {
+        move_checkpoint(connection, generation, to).await?;
+    }
     Ok(())
 }
 
