@@ -506,13 +506,15 @@ impl Decider {
         let _ = queued.answer.send(answer); // a caller that has gone needs no answer; the command stands
     }
 
-    /// What may be newer than the states in memory that these commands read, now that the lock is taken at `head`.
+    /// What may be newer than the states in memory that these commands read, now that the lock is taken at `head`: of
+    /// every class, so that a state that is brought up to date is what it would be if it were loaded.
     fn newer(&self, commands: &[Queued], head: Position) -> Newer {
         let memory = lock(&self.memory);
         let mut newer = Newer::new();
         for queued in commands {
             for read in &queued.boundary {
-                let checks = checks_of(&memory, read).filter(|(_, check)| check.always || head != memory.head);
+                let whole = Read { subject: read.subject.clone(), classes: &Class::ALL };
+                let checks = checks_of(&memory, &whole).filter(|(_, check)| check.always || head != memory.head);
                 newer.extend(checks.map(|(class, check)| ((read.subject.clone(), class), check)));
             }
             if let Some(key) = queued.request.key {
