@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use uuid::Uuid;
+use zeroize::Zeroize as _;
 
 use crate::generations::Generations;
 use crate::random;
@@ -44,12 +45,14 @@ pub struct NamedKey {
 /// Seals `plain` under `key`, bound to `belongs_to`.
 pub fn seal(key: &PersonKey, belongs_to: &[u8], plain: &[u8]) -> String {
     let nonce: [u8; NONCE_BYTES] = random::bytes();
-    let sealed = XChaCha20Poly1305::new(key.reveal().into())
-        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: belongs_to })
-        .expect("invariant: a personal part is far below the cipher's limit of 256 GiB");
-    let mut bytes = Vec::with_capacity(NONCE_BYTES + sealed.len());
+    let mut bytes = Vec::with_capacity(NONCE_BYTES + plain.len() + CHACHA20_POLY1305.tag_len());
     bytes.extend_from_slice(&nonce);
-    bytes.extend_from_slice(&sealed);
+    bytes.extend_from_slice(plain);
+    let (subkey, short_nonce) = derive(key, &nonce);
+    let tag = subkey
+        .seal_in_place_separate_tag(short_nonce, Aad::from(belongs_to), &mut bytes[NONCE_BYTES..])
+        .expect("invariant: a personal part is far below the cipher's limit of 256 GiB");
+    bytes.extend_from_slice(tag.as_ref());
     BASE64.encode(bytes)
 }
 
@@ -58,11 +61,24 @@ pub fn seal(key: &PersonKey, belongs_to: &[u8], plain: &[u8]) -> String {
 /// # Errors
 /// It was sealed under another key, for something else, or was changed.
 pub fn open(key: &PersonKey, belongs_to: &[u8], sealed: &str) -> Result<Vec<u8>, CannotOpen> {
-    let bytes = BASE64.decode(sealed).map_err(|_| CannotOpen)?;
-    let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(CannotOpen)?;
-    XChaCha20Poly1305::new(key.reveal().into())
-        .decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: belongs_to })
-        .map_err(|_| CannotOpen)
+    let mut bytes = BASE64.decode(sealed).map_err(|_| CannotOpen)?;
+    let (subkey, short_nonce) = derive(key, bytes.first_chunk().ok_or(CannotOpen)?);
+    let plain = subkey.open_within(short_nonce, Aad::from(belongs_to), &mut bytes, NONCE_BYTES..);
+    let length = plain.map_err(|_| CannotOpen)?.len();
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// XChaCha20-Poly1305 is ChaCha20-Poly1305 under a key that follows from the first 16 bytes of the nonce, with the other 8
+/// as its nonce. Ring's is several times as fast on short texts as one made for long ones.
+fn derive(key: &PersonKey, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
+    let (first, rest) = nonce.split_first_chunk::<16>().expect("invariant: a nonce has 24 bytes");
+    let mut subkey = hchacha::<R20>(key.reveal().into(), first.into());
+    let unbound = UnboundKey::new(&CHACHA20_POLY1305, &subkey).expect("invariant: a key has 32 bytes");
+    subkey.zeroize();
+    let mut short_nonce = [0; ring::aead::NONCE_LEN];
+    short_nonce[4..].copy_from_slice(rest);
+    (LessSafeKey::new(unbound), Nonce::assume_unique_for_key(short_nonce))
 }
 
 /// The configuration's sealing keys, and the persons' keys that were opened lately.
@@ -170,6 +186,18 @@ mod tests {
         assert_eq!(open(&key, b"event 2", &sealed), Err(CannotOpen));
         assert_eq!(open(&Secret::new([9; KEY_BYTES]), b"event 1", &sealed), Err(CannotOpen));
         assert_eq!(open(&key, b"event 1", "AAAA"), Err(CannotOpen));
+    }
+
+    #[test]
+    fn the_example_of_the_draft_opens() {
+        const SEALED: &str = "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXvW0XnT6D1DuVdleUk8DpOVcqFwAlK/rMvtKQLCE5bLtzHH8bC0qmRAvzqC9O\
+            2n45rmTGcIxUwhbLlrcuEhO0Ui+Mm6QNtdlFsRtpuYLBu54/P6wrw2lIj3ayODVl0//5IflmTJdjfal2iBL2FcaLE7Uu\
+            wIdZJMHHmHlH3q/YeArPSQ==";
+        let key = Secret::new(std::array::from_fn(|n| 0x80 + n as u8));
+        let belongs_to = b"PQRS\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7";
+        let plain = "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+                     sunscreen would be it.";
+        assert_eq!(open(&key, belongs_to, SEALED).unwrap(), plain.as_bytes());
     }
 
     #[test]
