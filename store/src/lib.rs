@@ -8,6 +8,7 @@ mod appender;
 mod memory;
 mod turns;
 mod engine;
+mod copied;
 pub mod envelope;
 pub mod verify;
 pub mod migrate;

@@ -13,9 +13,9 @@ use domain::decide::Known;
 use domain::event::{Event, Position, Recorded};
 use domain::refusal::Refusal;
 use domain::tag::{Subject, TagKey};
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolCopyExt as _, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::appender::{Appender, Decider, Purpose, Queued, is_about};
 use crate::clock::Clock;
+use crate::copied;
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
 use crate::envelope::{Closed, UnreadableEvent};
@@ -157,6 +158,8 @@ pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) clock: Clock,
     location: Location,
+    /// On PostgreSQL, for going through the log: a pool of the driver's own kind, which knows `copy`.
+    copying: Option<PgPool>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) identities: Arc<identities::Remembered>,
     /// Up to where this node has forgotten the keys of erased persons.
@@ -194,6 +197,7 @@ impl Store {
         if !crate::migrate::is_migrated(&pool, &location).await? {
             return Err(OpenError::NotMigrated);
         }
+        let copying = copying_pool(&location)?;
         let head_now = select_head(&pool).await?;
         let (head_sender, head) = watch::channel(head_now);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
@@ -206,10 +210,21 @@ impl Store {
         let turns = Arc::new(Turns::new());
         let erased_until = Arc::new(AtomicI64::new(0));
         let identities = Arc::new(identities::Remembered::new());
-        Ok((
-            Self { pool, clock, location, keys, identities, erased_until, memory, turns, queue, head, is_durable },
-            task,
-        ))
+        let store = Self {
+            pool,
+            clock,
+            location,
+            copying,
+            keys,
+            identities,
+            erased_until,
+            memory,
+            turns,
+            queue,
+            head,
+            is_durable,
+        };
+        Ok((store, task))
     }
 
     /// Executes a command: decides it on the newest state, appends its events, and returns once they are durable.
@@ -325,10 +340,22 @@ impl Store {
         let store = self.clone();
         let pages = (after..until).step_by(PAGE as usize).map(move |after| {
             let store = store.clone();
-            async move { tokio::spawn(async move { store.page(after, PAGE.min(until - after)).await }).await }
+            async move { tokio::spawn(async move { store.copied_page(after, PAGE.min(until - after)).await }).await }
         });
         let pages = futures::stream::iter(pages).buffered(PAGES_AHEAD);
         pages.map(|page| page.expect("invariant: to read a page does not panic"))
+    }
+
+    /// A page, which costs PostgreSQL half as much where it goes through many: `copy` has no parameters, so each is planned
+    /// anew, but it does nothing with the rows that it finds.
+    async fn copied_page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
+        let Some(pool) = &self.copying else { return self.page(after, limit).await };
+        let (mut copy, mut page) = (pool.copy_out_raw(&copied::select_page(after, limit)).await?, Vec::new());
+        while let Some(bytes) = copy.try_next().await? {
+            page.extend_from_slice(&bytes);
+        }
+        drop(copy); // and give the connection back
+        self.open_rows(copied::rows(&page)?.into_iter()).await
     }
 
     /// Reads every event about a subject, in order.
@@ -404,8 +431,10 @@ impl Store {
 
     /// Reads the envelopes of stored rows, with the keys of their persons.
     async fn open_rows<'a>(&self, rows: impl Iterator<Item = (Position, &'a str)>) -> Result<Vec<Recorded>, ReadError> {
-        let closed: Vec<Closed<'_>> =
-            rows.map(|(position, envelope)| Closed::read(position, envelope)).collect::<Result<_, _>>()?;
+        let mut closed = Vec::with_capacity(rows.size_hint().0);
+        for (position, envelope) in rows {
+            closed.push(Closed::read(position, envelope)?);
+        }
         let keys = self.open_keys(closed.iter().filter_map(Closed::person).collect()).await?;
         let open = |closed: Closed<'_>| {
             let key = closed.person().and_then(|person| keys.get(&person));
@@ -497,6 +526,17 @@ pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<An
         Location::Postgres(url) => open_pool(url.reveal(), connections_max, None).await,
         Location::Folder(folder) => sqlite_pool(folder, "log.db", connections_max, "full").await,
     }
+}
+
+/// A pool that connects when it is used for the first time; none on SQLite.
+fn copying_pool(location: &Location) -> Result<Option<PgPool>, OpenError> {
+    let Location::Postgres(url) = location else { return Ok(None) };
+    let options = PgConnectOptions::from_str(url.reveal())?.log_statements(tracing::log::LevelFilter::Off);
+    let pool = PgPoolOptions::new()
+        .max_connections(PAGES_AHEAD as u32)
+        .acquire_timeout(CONNECTION_WAIT)
+        .test_before_acquire(false);
+    Ok(Some(pool.connect_lazy_with(options)))
 }
 
 /// Opens a pool on the views' database: the log's own on PostgreSQL, a file of its own on SQLite.
