@@ -38,11 +38,11 @@ const PREPARED_AT_ONCE: usize = 16;
 /// batch, for which callers that were just answered are waited for, is worth more than two halves, one of which is
 /// prepared while the other one is under way.
 const SLOW: u32 = 4;
-/// One command in so many that met what others had appended makes a batch a busy one: to decide under the lock is then
+/// One command in so many that met what others had appended makes a batch a busy one: to ask before deciding is then
 /// cheaper than to decide twice.
 const BUSY: usize = 4;
-/// For how many batches after a busy one the lock is taken first: what falls is loaded whole, which takes longer than
-/// many locks.
+/// For how many batches after a busy one commands are not decided ahead: what falls is loaded whole, which takes longer
+/// than to ask many times.
 const BUSY_FOR: usize = 64;
 /// How often callers that were just answered are let in before a full batch leaves.
 const YIELDS_BEFORE_BATCH: usize = 3;
@@ -70,6 +70,8 @@ pub(crate) struct Queued {
     pub person_key: Option<(Uuid, PersonKey)>,
     /// The same key, wrapped for storage, of a person who is new.
     pub fresh_key: Option<(Uuid, String)>,
+    /// Whether another node was faster once: then it is decided under the lock.
+    pub has_fallen: bool,
     pub answer: oneshot::Sender<Result<Executed, ExecuteError>>,
 }
 
@@ -104,15 +106,15 @@ impl Decided {
 #[derive(Default)]
 struct Prepared {
     decided: Vec<Decided>,
-    /// Commands whose states are not in memory, or that are to be decided under the lock.
+    /// Commands whose states are not in memory, or are to be brought up to date first.
     undecided: Vec<Queued>,
     /// Commands whose requests are in this batch or in the one under way: they are told what came of those.
     held: Vec<Queued>,
     requests: HashSet<RequestKey>,
     /// What commands of this batch append about without having read it: no state of it is complete until then.
     incomplete: HashSet<Subject>,
-    /// Whether it is so busy where we are that everything is decided under the lock.
-    is_for_lock: bool,
+    /// Whether it is so busy where we are that nothing is decided ahead.
+    is_busy: bool,
     /// How long it took.
     time: Duration,
 }
@@ -130,16 +132,22 @@ struct Pace {
     is_slow: bool,
     /// How many of the commands read what another node had appended meanwhile.
     met_others: usize,
-    /// For how many batches more the lock is taken first.
+    /// How many of the commands fell although their states had just been brought up to date.
+    fell_again: usize,
+    /// For how many batches more nothing is decided ahead.
     busy_for: usize,
+    /// For how many batches more the lock is taken first: nodes meet on the same few subjects.
+    hot_for: usize,
 }
 
 impl Pace {
     /// Begins a batch.
     fn begin(&mut self, commands: usize) {
-        let is_busy = self.met_others * BUSY > self.commands;
-        self.busy_for = if is_busy { BUSY_FOR } else { self.busy_for.saturating_sub(1) };
-        (self.commands, self.met_others) = (commands, 0);
+        let are_many = |some: usize| some * BUSY > self.commands;
+        let is_hot = are_many(self.fell_again) || (self.hot_for > 0 && are_many(self.met_others));
+        self.hot_for = if is_hot { BUSY_FOR } else { self.hot_for.saturating_sub(1) };
+        self.busy_for = if are_many(self.met_others) { BUSY_FOR } else { self.busy_for.saturating_sub(1) };
+        (self.commands, self.met_others, self.fell_again) = (commands, 0, 0);
     }
 }
 
@@ -172,7 +180,7 @@ impl Appender {
                 }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
-            if self.pace.is_slow {
+            if self.pace.is_slow || prepared.is_busy {
                 self.let_in(&mut prepared).await;
             }
             prepared = self.fly(prepared).await;
@@ -187,27 +195,36 @@ impl Appender {
             }
             tokio::task::yield_now().await;
         }
-        let room = BATCH_MAX.saturating_sub(prepared.len());
-        let taken: Vec<_> = std::iter::from_fn(|| self.queue.try_recv().ok()).take(room).collect();
-        self.decider.prepare(taken, prepared, &HashSet::new());
+        self.take_along(prepared);
     }
 
-    /// Appends a batch and answers everybody in it. Returns the next one, prepared meanwhile.
+    /// Takes what is in the queue, at most `room` commands.
+    fn waiting(&mut self, room: usize) -> Vec<Queued> {
+        std::iter::from_fn(|| self.queue.try_recv().ok()).take(room).collect()
+    }
+
+    /// Appends a batch and answers everybody in it. Returns the next one, prepared meanwhile, with what fell.
     async fn fly(&mut self, mut flight: Prepared) -> Prepared {
         self.pace.begin(flight.len());
-        let mut next = Prepared { is_for_lock: self.pace.busy_for > 0, ..Prepared::default() };
-        let mut fallen = std::mem::take(&mut flight.undecided);
-        let (expected, out_of_date) = self.decider.finish(&mut flight.decided);
-        fallen.extend(out_of_date);
-        if !flight.decided.is_empty() {
-            let batch: Vec<_> = flight.decided.iter_mut().map(|decided| std::mem::take(&mut decided.batch)).collect();
+        let mut next = Prepared { is_busy: self.pace.busy_for > 0, ..Prepared::default() };
+        if !flight.undecided.is_empty() {
+            flight.is_busy = true; // whoever comes along is decided with them
+            match self.pace.hot_for {
+                0 => self.decide_fresh(&mut flight).await,
+                _ => self.decide_hot(&mut flight).await,
+            }
+        }
+        let (expected, mut fallen) = self.decider.finish(&mut flight.decided);
+        let mut decided = std::mem::take(&mut flight.decided);
+        if !decided.is_empty() {
+            let batch: Vec<_> = decided.iter_mut().map(|decided| std::mem::take(&mut decided.batch)).collect();
             let began = Instant::now();
             let appended = self.append(expected, &batch, &flight.requests, &mut next).await;
             self.pace.is_slow = began.elapsed() > SLOW * (flight.time + next.time);
             match appended {
-                Ok(verdicts) => fallen.extend(self.settle(flight.decided, &batch, &verdicts)),
+                Ok(verdicts) => fallen.extend(self.settle(decided, &batch, &verdicts)),
                 Err(error) => {
-                    let unanswered = flight.decided.into_iter().map(|decided| decided.queued).chain(fallen.drain(..));
+                    let unanswered = decided.into_iter().map(|decided| decided.queued).chain(fallen.drain(..));
                     self.fail(unanswered.collect(), &error).await;
                 }
             }
@@ -215,11 +232,49 @@ impl Appender {
         if !fallen.is_empty() {
             let built_upon_them = self.decider.take_those_built_upon(&fallen, &mut next);
             fallen.extend(built_upon_them);
-            self.decide_again(fallen).await;
+            if fallen.iter().any(|queued| queued.has_fallen) {
+                self.pace.fell_again += fallen.iter().filter(|queued| queued.has_fallen).count();
+                self.decide_again(fallen, None).await;
+            } else {
+                // They come along with the next batch, before whatever else waits for its states.
+                next.requests.extend(fallen.iter().filter_map(|queued| queued.request.key));
+                fallen.iter_mut().for_each(|queued| queued.has_fallen = true);
+                next.undecided.splice(..0, fallen);
+            }
         }
+        next.undecided.splice(..0, flight.undecided);
         let held = flight.held.into_iter().chain(std::mem::take(&mut next.held)).collect();
         self.decider.prepare(held, &mut next, &HashSet::new());
         next
+    }
+
+    /// Brings the states of what waits for them up to date, and decides. Nobody is kept from appending meanwhile, so it
+    /// may fall all the same. What reads something that the batch itself has not yet appended waits for the next one.
+    async fn decide_fresh(&mut self, flight: &mut Prepared) {
+        self.take_along(flight);
+        let undecided = self.decider.take_undecided(flight);
+        let reads_incomplete =
+            |queued: &Queued| queued.boundary.iter().any(|read| flight.incomplete.contains(&read.subject));
+        let (waiting, undecided) = undecided.into_iter().partition(reads_incomplete);
+        flight.undecided = waiting;
+        let known = lock(&self.decider.memory).head;
+        match self.bring_up_to_date(&undecided, known).await {
+            Ok(_) => self.decider.decide(undecided, flight),
+            Err(error) => self.fail(undecided, &error).await,
+        }
+    }
+
+    /// Decides and appends what waits for its states under the lock.
+    async fn decide_hot(&mut self, flight: &mut Prepared) {
+        let undecided = self.decider.take_undecided(flight);
+        self.decide_again(undecided, Some(flight)).await;
+    }
+
+    /// Takes along whoever came while a batch waited.
+    fn take_along(&mut self, flight: &mut Prepared) {
+        let room = BATCH_MAX.saturating_sub(flight.len());
+        let waiting = self.waiting(room);
+        self.decider.prepare(waiting, flight, &HashSet::new());
     }
 
     /// Appends a batch, and prepares the commands that arrive meanwhile.
@@ -269,10 +324,11 @@ impl Appender {
         fallen
     }
 
-    /// Decides the commands that fell once more, under the lock: nothing newer can appear, so all of them stand.
-    async fn decide_again(&mut self, fallen: Vec<Queued>) {
+    /// Decides commands under the lock: nothing newer can appear, so all of them stand. Whoever came while the lock was
+    /// waited for comes along, if there is a batch to come along with.
+    async fn decide_again(&mut self, fallen: Vec<Queued>, flight: Option<&mut Prepared>) {
         let (mut remaining, mut replays) = (fallen, Vec::new());
-        let result = self.decide_locked(&mut remaining, &mut replays).await;
+        let result = self.decide_locked(&mut remaining, flight, &mut replays).await;
         let error = match result {
             Ok((mut decided, head)) => {
                 let batch: Vec<_> = decided.iter_mut().map(|decided| std::mem::take(&mut decided.batch)).collect();
@@ -302,29 +358,43 @@ impl Appender {
     async fn decide_locked(
         &mut self,
         remaining: &mut Vec<Queued>,
+        flight: Option<&mut Prepared>,
         replays: &mut Vec<(Queued, Result<Executed, ExecuteError>)>,
     ) -> Result<(Vec<Decided>, Position), sqlx::Error> {
         let head = self.engine.lock().await?;
-        let newer = self.decider.newer(remaining, head);
-        let checks: Vec<Check> = newer.values().copied().collect();
-        let rows = if checks.is_empty() { Vec::new() } else { self.engine.newer(&checks).await? };
-        let events = self.open(rows).await?;
-        let renewed = self.decider.catch_up(&newer, &events, head);
-        let meets_others = |queued: &&Queued| queued.boundary.iter().any(|read| renewed.contains(&read.subject));
-        let met_others = remaining.iter().filter(meets_others).count();
-        for subject in self.decider.missing(remaining) {
-            let rows = self.engine.load(TagKey::first(&subject), TagKey::last(&subject)).await?;
-            let mut known = Known::nothing(&subject);
-            let events = self.open(rows).await?;
-            events.iter().filter(|event| is_about(event, &subject)).for_each(|event| known.evolve(event));
-            lock(&self.decider.memory).insert(subject, Remembered::loaded(known, head));
+        if let Some(flight) = flight {
+            self.take_along(flight);
+            remaining.append(&mut flight.undecided);
         }
-        self.pace.met_others += met_others;
+        let events = self.bring_up_to_date(remaining, head).await?;
         let decided = self.decider.decide_locked(std::mem::take(remaining), &events, replays);
         Ok((decided, head))
     }
 
-    /// Reads events under the lock. Personal parts are opened with keys read in the same transaction.
+    /// Brings the states that commands read up to `head`, or past it, as far as the log is by now. Returns what was newer.
+    async fn bring_up_to_date(&mut self, commands: &[Queued], head: Position) -> Result<Vec<Recorded>, sqlx::Error> {
+        self.pace.commands = self.pace.commands.max(commands.len());
+        let newer = self.decider.newer(commands);
+        let checks: Vec<Check> = newer.values().copied().collect();
+        let rows = if checks.is_empty() { Vec::new() } else { self.engine.newer(&checks).await? };
+        let events = self.open(rows).await?;
+        // Positions appear in their order: whoever sees one has seen all before.
+        let head = events.last().map_or(head, |newest| newest.position.max(head));
+        let renewed = self.decider.catch_up(&newer, &events, head);
+        let meets_others = |queued: &&Queued| queued.boundary.iter().any(|read| renewed.contains(&read.subject));
+        self.pace.met_others += commands.iter().filter(meets_others).count();
+        for subject in self.decider.missing(commands) {
+            let rows = self.engine.load(TagKey::first(&subject), TagKey::last(&subject)).await?;
+            let seen = rows.last().map_or(head, |(position, _)| head.max(*position));
+            let mut known = Known::nothing(&subject);
+            let events = self.open(rows).await?;
+            events.iter().filter(|event| is_about(event, &subject)).for_each(|event| known.evolve(event));
+            lock(&self.decider.memory).insert(subject, Remembered::loaded(known, seen));
+        }
+        Ok(events)
+    }
+
+    /// Opens the personal parts of events, with keys read on the same connection.
     async fn open(&mut self, rows: Vec<(Position, String)>) -> Result<Vec<Recorded>, sqlx::Error> {
         let keys = Arc::clone(&self.decider.keys);
         let missing: HashSet<Uuid> = rows
@@ -391,22 +461,35 @@ impl Decider {
                     memory.insert(subject, loaded);
                 }
             }
-            if prepared.is_for_lock {
+            if prepared.is_busy {
                 prepared.undecided.push(queued);
                 continue;
             }
-            let Some(editions) = editions(&mut memory, &queued) else {
-                prepared.undecided.push(queued);
-                continue;
-            };
-            let decided = self.decide_one(&memory, queued, editions);
-            for subject in take_effect(&mut memory, &decided) {
-                memory.forget(&subject);
-                prepared.incomplete.insert(subject);
-            }
-            prepared.decided.push(decided);
+            self.decide_ahead(&mut memory, queued, prepared);
         }
         prepared.time += began.elapsed();
+    }
+
+    /// Decides commands whose states were just brought up to date.
+    fn decide(&self, commands: Vec<Queued>, prepared: &mut Prepared) {
+        let began = Instant::now();
+        let mut memory = lock(&self.memory);
+        commands.into_iter().for_each(|queued| self.decide_ahead(&mut memory, queued, prepared));
+        prepared.time += began.elapsed();
+    }
+
+    /// Decides one command as if everything decided before it had come to pass, unless its states are not in memory.
+    fn decide_ahead(&self, memory: &mut Memory, queued: Queued, prepared: &mut Prepared) {
+        let Some(editions) = editions(memory, &queued) else {
+            prepared.undecided.push(queued);
+            return;
+        };
+        let decided = self.decide_one(memory, queued, editions);
+        for subject in take_effect(memory, &decided) {
+            memory.forget(&subject);
+            prepared.incomplete.insert(subject);
+        }
+        prepared.decided.push(decided);
     }
 
     /// Decides one command on the states in memory, which have these editions.
@@ -453,6 +536,14 @@ impl Decider {
         }
         chains.settle(decided.iter_mut().map(|decided| &mut decided.batch.chain));
         (memory.head, out_of_date)
+    }
+
+    /// Takes out of a batch what is not decided, and what was decided about the same subjects.
+    fn take_undecided(&self, prepared: &mut Prepared) -> Vec<Queued> {
+        let mut undecided = std::mem::take(&mut prepared.undecided);
+        let built_upon_them = self.take_those_built_upon(&undecided, prepared);
+        undecided.extend(built_upon_them);
+        undecided
     }
 
     /// Takes out of the next batch what was decided upon commands that have fallen, or upon one another after those.
@@ -506,16 +597,15 @@ impl Decider {
         let _ = queued.answer.send(answer); // a caller that has gone needs no answer; the command stands
     }
 
-    /// What may be newer than the states in memory that these commands read, now that the lock is taken at `head`: of
-    /// every class, so that a state that is brought up to date is what it would be if it were loaded.
-    fn newer(&self, commands: &[Queued], head: Position) -> Newer {
+    /// What may be newer than the states in memory that these commands read: of every class, so that a state that is
+    /// brought up to date is what it would be if it were loaded.
+    fn newer(&self, commands: &[Queued]) -> Newer {
         let memory = lock(&self.memory);
         let mut newer = Newer::new();
         for queued in commands {
             for read in &queued.boundary {
                 let whole = Read { subject: read.subject.clone(), classes: &Class::ALL };
-                let checks = checks_of(&memory, &whole).filter(|(_, check)| check.always || head != memory.head);
-                newer.extend(checks.map(|(class, check)| ((read.subject.clone(), class), check)));
+                newer.extend(checks_of(&memory, &whole).map(|(class, check)| ((read.subject.clone(), class), check)));
             }
             if let Some(key) = queued.request.key {
                 newer.insert((Subject::Request(key), Class::Decision), check_of_request(key));

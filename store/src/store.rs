@@ -264,7 +264,18 @@ impl Store {
         let loaded = self.load_boundary(&command, &boundary).await.map_err(unavailable)?;
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { command, caller, request, purpose, boundary, loaded, person_key, fresh_key, answer };
+        let queued = Queued {
+            command,
+            caller,
+            request,
+            purpose,
+            boundary,
+            loaded,
+            person_key,
+            fresh_key,
+            has_fallen: false,
+            answer,
+        };
         self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
             mpsc::error::TrySendError::Closed(_) => ExecuteError::Unavailable,
