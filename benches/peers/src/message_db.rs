@@ -2,11 +2,14 @@
 //! and the version that was read.
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::process::Command;
 
 use crate::Failure;
 use crate::account::{Account, AddProfessional};
 use crate::peer::{CONNECTIONS, Outcome, Peer, pool};
 
+/// Installs the functions into a database, whose URL it takes.
+const INSTALLER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/message_db.sh");
 /// How the version of a stream that has no message yet is told to `write_message`.
 const NO_STREAM: i64 = -1;
 
@@ -15,8 +18,12 @@ pub struct MessageDb {
     pool: PgPool,
 }
 
-/// Opens an empty message store. `message_db.sh` has put the functions there.
+/// Opens an empty message store, with the functions freshly installed.
 pub async fn open(url: &str) -> Result<MessageDb, Failure> {
+    let installed = Command::new(INSTALLER).arg(url).stdout(std::process::Stdio::null()).status().await?;
+    if !installed.success() {
+        return Err("message-db could not be installed".into());
+    }
     // The functions call each other without the name of their schema.
     let options: PgConnectOptions = url.parse()?;
     let pool = pool(options.options([("search_path", "message_store,public")]), CONNECTIONS).await?;
