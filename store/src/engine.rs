@@ -1,5 +1,5 @@
 //! What differs between the two databases: the append, the lock, the durability settings. Everything else is one SQL
-//! text for both.
+//! text for both, but for going through the log, which PostgreSQL does by `copy` (`copied.rs`).
 
 use async_trait::async_trait;
 use domain::event::Position;
