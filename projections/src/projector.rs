@@ -179,7 +179,7 @@ impl Projector {
             let events = self.page(after).await?;
             let Some(last) = events.last().map(|event| event.position) else { break };
             let mut transaction = connection.begin().await?;
-            match tables::apply_to_all(&mut transaction, self.store.location(), &mut live, &events).await {
+            match tables::apply(&mut transaction, self.store.location(), &mut live, &events).await {
                 Err(WriteError::Overtaken) => {
                     self.has_taken_over = false;
                     return Ok(None); // the next pass begins where the other one is

@@ -113,7 +113,7 @@ async fn fill(
         let events: Vec<Recorded> = pages.into_iter().flatten().collect();
         let Some(position) = events.last().map(|event| event.position) else { continue };
         let mut transaction = connection.begin().await?;
-        tables::apply_to_all(&mut transaction, store.location(), generations, &events).await?;
+        tables::apply(&mut transaction, store.location(), generations, &events).await?;
         transaction.commit().await?;
         progress(Progress { position, head });
     }
@@ -167,7 +167,7 @@ async fn bring_to(
 ) -> Result<(), WriteError> {
     let mut pages = store.pages(generation.position, position);
     while let Some(events) = pages.try_next().await? {
-        tables::apply(connection, store.location(), generation, &events).await?;
+        tables::apply(connection, store.location(), std::slice::from_mut(generation), &events).await?;
     }
     Ok(())
 }

@@ -166,7 +166,7 @@ pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Genera
 
 /// Applies events to several generations, each from where it is, inside the caller's transaction. Moves their
 /// checkpoints to the last event's position.
-pub(crate) async fn apply_to_all(
+pub(crate) async fn apply(
     connection: &mut AnyConnection,
     location: &Location,
     generations: &mut [Generation],
@@ -176,25 +176,13 @@ pub(crate) async fn apply_to_all(
     move_checkpoints(connection, location, generations, last.position).await?;
     for generation in generations {
         let start = events.partition_point(|event| event.position <= generation.position);
-        apply_moved(connection, location, generation, &events[start..]).await?;
+        apply_to_one(connection, location, generation, &events[start..]).await?;
     }
     Ok(())
 }
 
-/// Applies events to one generation and moves its checkpoint, inside the caller's transaction.
-pub(crate) async fn apply(
-    connection: &mut AnyConnection,
-    location: &Location,
-    generation: &mut Generation,
-    events: &[Recorded],
-) -> Result<(), WriteError> {
-    let Some(last) = events.last() else { return Ok(()) };
-    move_checkpoint(connection, generation, last.position).await?;
-    apply_moved(connection, location, generation, events).await
-}
-
 /// Applies events to one generation whose checkpoint was moved.
-async fn apply_moved(
+async fn apply_to_one(
     connection: &mut AnyConnection,
     location: &Location,
     generation: &mut Generation,

@@ -45,10 +45,11 @@ impl Remembered {
         Self(Mutex::new(Generations::new(REMEMBERED_MAX)))
     }
 
-    fn get(&self, hash: &String, forgotten: u64) -> Option<IdentityId> {
+    /// What was found, if that is not long before `now` and nobody was erased since.
+    fn get(&self, hash: &String, forgotten: u64, now: Instant) -> Option<IdentityId> {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = remembered.get(hash)?;
-        (found.forgotten == forgotten && found.at.elapsed() < FRESH_FOR).then_some(found.identity)
+        (found.forgotten == forgotten && now - found.at < FRESH_FOR).then_some(found.identity)
     }
 
     fn insert(&self, hash: String, found: Found) {
@@ -63,12 +64,12 @@ impl Store {
     /// The database does not answer.
     pub async fn identity(&self, key: &LookUpKey, issuer: &str, subject: &str) -> Result<IdentityId, ReadError> {
         let hash = hash(key, issuer, subject);
-        let (at, forgotten) = (Instant::now(), self.keys.forgotten());
-        if let Some(found) = self.identities.get(&hash, forgotten) {
+        let (now, forgotten) = (Instant::now(), self.keys.forgotten());
+        if let Some(found) = self.identities.get(&hash, forgotten, now) {
             return Ok(found);
         }
         if let Some(identity) = self.known_identity(key, issuer, subject).await? {
-            self.identities.insert(hash, Found { identity, at, forgotten });
+            self.identities.insert(hash, Found { identity, at: now, forgotten });
             return Ok(identity);
         }
         let fresh = IdentityId(random::uuid()).to_string();
@@ -107,4 +108,20 @@ fn hash(key: &LookUpKey, issuer: &str, subject: &str) -> String {
     mac.update(issuer.as_bytes());
     mac.update(subject.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t68_an_identity_is_remembered_until_somebody_is_erased_and_never_for_long() {
+        let (remembered, now) = (Remembered::new(), Instant::now());
+        let (hash, identity) = ("a hash".to_owned(), IdentityId(random::uuid()));
+        remembered.insert(hash.clone(), Found { identity, at: now, forgotten: 3 });
+        let just_before = now + FRESH_FOR - Duration::from_millis(1);
+        assert_eq!(remembered.get(&hash, 3, just_before), Some(identity));
+        assert_eq!(remembered.get(&hash, 4, now), None);
+        assert_eq!(remembered.get(&hash, 3, now + FRESH_FOR), None);
+    }
 }
