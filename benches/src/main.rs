@@ -6,6 +6,7 @@
 mod measures;
 mod harness;
 mod surroundings;
+mod plot;
 mod process;
 mod report;
 mod contender;

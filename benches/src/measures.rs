@@ -2,6 +2,7 @@
 //!
 //! A family's measures take turns with each other, so that a ratio is of two turns of the same round.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How long a contender may take to set its world up.
@@ -141,7 +142,7 @@ pub struct Measure {
     /// Its name on the command line and in the results.
     pub name: &'static str,
     /// What is put beside what.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// What is measured.
     pub own: Side,
     /// What it is divided by; none where the number stands for itself.
@@ -155,12 +156,12 @@ pub struct Measure {
 }
 
 impl Measure {
-    fn ratio(name: &'static str, what: &'static str, own: Side, other: Side, goal: Goal) -> Self {
-        Self { name, what, own, other: Some(other), goal, unit: "", length: Length::Quick }
+    fn ratio(name: &'static str, what: impl Into<Cow<'static, str>>, own: Side, other: Side, goal: Goal) -> Self {
+        Self { name, what: what.into(), own, other: Some(other), goal, unit: "", length: Length::Quick }
     }
 
     fn alone(name: &'static str, what: &'static str, own: Side, unit: &'static str, goal: Goal) -> Self {
-        Self { name, what, own, other: None, goal, unit, length: Length::Quick }
+        Self { name, what: what.into(), own, other: None, goal, unit, length: Length::Quick }
     }
 
     /// Whether somebody who asked for `asked` means it: by its name, or by what several names begin with.
@@ -436,27 +437,39 @@ fn memory() -> Family {
     ]
 }
 
+/// The log that longer ones are compared with: how many events, and where they are.
+pub const SHORT_LOG: (u64, &str) = (10_000, "events_10k");
+/// Longer ones: how many events, in words too, where they are, and what the two measures of them are called.
+const LONG_LOGS: [(u64, &str, &str, [&str; 2]); 4] = [
+    (100_000, "100,000", "events_100k", ["growth_append_100k", "growth_me_100k"]),
+    (1_000_000, "1,000,000", "events_1m", ["growth_append_1m", "growth_me_1m"]),
+    (3_000_000, "3,000,000", "events_3m", ["growth_append_3m", "growth_me_3m"]),
+    (10_000_000, "10,000,000", "events_10m", ["growth_append", "growth_me"]),
+];
+
 fn growth() -> Family {
-    let long = own("growth", Place::Database("long"), &[always(10_000_000)]).ready_within(SEEDED_WITHIN);
-    let short = own("growth", Place::Database("short"), &[always(10_000)]).named("growth_short");
-    let goal = at_most(1.3, 1.1);
-    let measures = [
-        Measure::ratio(
-            "growth_append",
-            "a command, 64 callers, half of them faster: with 10,000,000 events ÷ with 10,000",
-            long.with(&[]).answer("append_p50_ms"),
-            short.with(&[]).answer("append_p50_ms"),
-            goal,
-        ),
-        Measure::ratio(
-            "growth_me",
-            "`GET /v1/me`, 64 connections, half of them faster: with 10,000,000 events ÷ with 10,000",
-            long.with(&[]),
-            short.with(&[]),
-            goal,
-        ),
-    ];
-    measures.map(|measure| Measure { length: Length::Whole, ..measure }).into()
+    let log = |events, place| {
+        own("growth", Place::Database(place), &[always(events)]).named(place).ready_within(SEEDED_WITHIN).with(&[])
+    };
+    let (goal, length) = (at_most(1.3, 1.1), Length::Whole);
+    let mut family = Family::new();
+    for (events, in_words, place, [append, me]) in LONG_LOGS {
+        let (long, short) = (log(events, place), log(SHORT_LOG.0, SHORT_LOG.1));
+        let ratio = |name, who, answer| {
+            let what = format!("{who}, half of them faster: with {in_words} events ÷ with 10,000");
+            let (own, other) = (long.clone().answer(answer), short.clone().answer(answer));
+            Measure { length, ..Measure::ratio(name, what, own, other, goal) }
+        };
+        family.push(ratio(append, "a command, 64 callers", "append_p50_ms"));
+        family.push(ratio(me, "`GET /v1/me`, 64 connections", "value"));
+    }
+    family
+}
+
+/// What a longer log costs, as lines of a plot: what each is called, and which measure stands at how many events.
+pub fn growth_lines() -> [(&'static str, Vec<(u64, &'static str)>); 2] {
+    let line = |number: usize| LONG_LOGS.iter().map(|(events, _, _, names)| (*events, names[number])).collect();
+    [("a command", line(0)), ("GET /v1/me", line(1))]
 }
 
 fn replay() -> Family {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::measures::{Goal, Measure, families};
+use crate::plot;
 use crate::surroundings::ROOT;
 
 /// What stands between the table and the words around it in `docs/benchmarks.md`.
@@ -93,7 +94,7 @@ fn cells(measure: &Measure, found: Option<&Found>) -> [String; 9] {
     };
     let unit = |text: String| if measure.unit.is_empty() { text } else { format!("{text} {}", measure.unit) };
     let wanted = |number: f64| unit(format!("{sign} {}", amount(number)));
-    let (name, what) = (measure.name.to_owned(), measure.what.to_owned());
+    let (name, what) = (measure.name.to_owned(), measure.what.to_string());
     let Some(found) = found else {
         let none = String::new;
         return [name, what, none(), none(), none(), none(), wanted(floor), wanted(aim), "not measured".into()];
@@ -173,7 +174,7 @@ fn markdown(measures: &[Measure], results: &Results) -> String {
 }
 
 /// Puts what was found into `docs/benchmarks.json`, beside what was found before and not now, and all of it into the
-/// table of `docs/benchmarks.md`.
+/// table of `docs/benchmarks.md` and the plot `docs/growth.svg`.
 ///
 /// # Errors
 /// A file cannot be read or written, or the table has no place.
@@ -196,6 +197,7 @@ pub fn write(found: &Results) -> Result<(), Failure> {
     let text = replace_table(&std::fs::read_to_string(&page)?, &markdown(&measures, &all))?;
     std::fs::write(page, text)?;
     std::fs::write(json, serde_json::to_string_pretty(&all)? + "\n")?;
+    std::fs::write(document("growth.svg"), plot::growth(&all.measures)?)?;
     Ok(())
 }
 
