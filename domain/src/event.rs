@@ -853,15 +853,7 @@ impl Event {
 
     /// What the log indexes the event by, its request aside.
     pub fn subjects(&self) -> Vec<Subject> {
-        self.tags()
-            .into_iter()
-            .filter_map(|tag| match tag {
-                Tag::Account(id) => Some(Subject::Account(id)),
-                Tag::Identity(id) => Some(Subject::Identity(id)),
-                Tag::CustomerNumber(number) => Some(Subject::CustomerNumber(number)),
-                Tag::Professional(_) | Tag::Invitation(_) => None,
-            })
-            .collect()
+        self.tags().into_iter().filter_map(Tag::subject).collect()
     }
 
     /// The personal part and whose it is; none where the event has none or it was erased.

@@ -27,6 +27,18 @@ pub enum Tag {
     CustomerNumber(CustomerNumber),
 }
 
+impl Tag {
+    /// What has rows in the index under this name, if anything.
+    pub fn subject(self) -> Option<Subject> {
+        match self {
+            Self::Account(id) => Some(Subject::Account(id)),
+            Self::Identity(id) => Some(Subject::Identity(id)),
+            Self::CustomerNumber(number) => Some(Subject::CustomerNumber(number)),
+            Self::Professional(_) | Self::Invitation(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

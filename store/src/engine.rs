@@ -14,6 +14,10 @@ mod sqlite;
 pub(crate) use postgres::PostgresEngine;
 pub(crate) use sqlite::SqliteEngine;
 
+/// The rows of the events after `$1` up to `$2`.
+pub(crate) const SELECT_BETWEEN: &str =
+    "select position, envelope from event where position > $1 and position <= $2 order by position";
+
 /// The rows of a subject's events after a position; `$1` and `$2` are its least and greatest key.
 pub(crate) const SELECT_SUBJECT: &str = "select e.position, e.envelope from event e \
      where e.position in (select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3) \
@@ -42,7 +46,7 @@ pub(crate) struct BatchCommand {
 pub(crate) struct Check {
     pub tag: TagKey,
     pub seen: Position,
-    /// Whether it is asked even if nobody else has appended: the state did not come from this node's memory.
+    /// Whether it is asked even if nobody else has appended: the state was not current.
     pub always: bool,
 }
 
@@ -56,6 +60,12 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
+    /// The head after the batch.
+    pub fn head_after(&self, batch: &[BatchCommand]) -> Position {
+        let stand = batch.iter().enumerate().filter(|(number, _)| self.stands(*number));
+        self.head_before + stand.map(|(_, command)| command.events.len() as Position).sum::<Position>()
+    }
+
     pub fn stands(&self, command: usize) -> bool {
         self.stands.get(command).copied().unwrap_or(true)
     }
@@ -68,16 +78,26 @@ pub(crate) trait Engine: Send {
     /// Appends a batch in one transaction. `expected` is the head that the node knows.
     async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error>;
 
+    /// Reads the head.
+    async fn head(&mut self) -> Result<Position, sqlx::Error>;
+
+    /// Waits until no other node has its turn, at most a quarter of a second. Turns are a courtesy, which the append does not rest on:
+    /// nodes that meet on the same subjects then do not meet at every batch.
+    async fn take_turn(&mut self) -> Result<(), sqlx::Error>;
+
+    /// Lets others have theirs.
+    async fn end_turn(&mut self) -> Result<(), sqlx::Error>;
+
     /// Begins a transaction, takes the append lock and tells the head. [`Engine::append_locked`] ends it.
     async fn lock(&mut self) -> Result<Position, sqlx::Error>;
 
-    /// Reads a subject's events inside the transaction.
-    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error>;
+    /// Reads the events after one position up to another, in order.
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error>;
 
-    /// Reads what stands after `seen` under each of these tags, inside the transaction: each event once, in order.
-    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error>;
+    /// Reads the events under any of these tags: each once, in order.
+    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error>;
 
-    /// Reads wrapped keys of persons inside the transaction.
+    /// Reads wrapped keys of persons.
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error>;
 
     /// Appends a batch whose commands were decided under the lock, and commits.

@@ -40,6 +40,11 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         self.young.get_mut(key)
     }
 
+    /// Every value.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.young.values_mut().chain(self.old.values_mut())
+    }
+
     /// Puts an entry in, in place of the one that was there.
     pub fn insert(&mut self, key: K, value: V) {
         self.old.remove(&key);

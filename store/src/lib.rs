@@ -1,10 +1,12 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `memory`, `turns` and `engine` what it works with; then what events look like at rest, and the working state.
+//! writer, `decider` and `follower` its two hands, `memory`, `turns` and `engine` what they work with; then what events look like at rest, and the working state.
 
 pub mod store;
 mod appender;
+mod decider;
+mod follower;
 mod memory;
 mod turns;
 mod engine;

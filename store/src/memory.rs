@@ -1,11 +1,14 @@
 //! The states that decisions are made on, kept in the node's memory between commands.
 //!
-//! Invariant: a remembered state holds every event about its subject that this node appended, or has decided to append,
-//! and for each class every event of others up to `seen`. The database checks what may be newer. A state that holds what
-//! did not come to pass is spoiled: nobody decides on it, and it is loaded anew under the lock.
+//! Invariant: a remembered state that is current holds every event about its subject up to the memory's head, and those
+//! that this node has decided to append. The memory follows the log: whatever others append is taken in before anything
+//! is checked against a newer head. What one command is decided to append is kept apart from the state until it is appended
+//! or the next command decides upon it. A state that holds what did not come to pass is spoiled: nobody decides on it, and
+//! it is loaded anew.
 
 use std::num::NonZeroUsize;
 
+use domain::command::Read;
 use domain::decide::Known;
 use domain::event::{Position, Recorded};
 use domain::tag::{Class, RequestKey, Subject};
@@ -27,11 +30,18 @@ pub(crate) struct Remembered {
     pub known: Known,
     /// Another number whenever the state becomes another one, but for commands that are decided one upon the other.
     edition: u64,
-    /// The position of the newest event that the state holds; of what is still pending, none.
+    /// The state holds every event up to here, whatever the memory's head is.
+    seen: Position,
+    /// The position of the newest event that the state may hold; of what is still pending, none.
     newest: Position,
-    seen: [Position; Class::ALL.len()],
-    /// In which epoch of the node each class was last known to be current; 0 if never.
-    current_in: [u64; Class::ALL.len()],
+    /// Whether it holds every event up to the memory's head. Else the database is asked about every class.
+    is_current: bool,
+    /// How many commands are decided, and not yet appended, that have events about the subject.
+    pending: usize,
+    /// The events of the only one of them.
+    apart: Vec<Recorded>,
+    /// Whether `known` holds what is pending.
+    is_mixed: bool,
 }
 
 impl Remembered {
@@ -40,38 +50,25 @@ impl Remembered {
         Self {
             known,
             edition: SPOILED,
+            seen,
             newest: seen,
-            seen: [seen; Class::ALL.len()],
-            current_in: [0; Class::ALL.len()],
+            is_current: false,
+            pending: 0,
+            apart: Vec::new(),
+            is_mixed: false,
         }
-    }
-
-    /// Whether the state holds something that is newer than an event: then that one comes too late to be added.
-    pub fn is_past(&self, position: Position) -> bool {
-        self.newest > position
-    }
-
-    /// Takes note that the state holds the event at a position.
-    pub fn holds(&mut self, position: Position) {
-        self.newest = self.newest.max(position);
     }
 
     pub fn edition(&self) -> u64 {
         self.edition
     }
 
-    pub fn seen(&self, class: Class) -> Position {
-        self.seen[class as usize]
-    }
-
-    pub fn is_current(&self, class: Class, epoch: u64) -> bool {
-        self.current_in[class as usize] == epoch
-    }
-
-    /// Takes note that the database found nothing newer of this class below `head`.
-    pub fn confirm(&mut self, class: Class, head: Position, epoch: u64) {
-        self.seen[class as usize] = head;
-        self.current_in[class as usize] = epoch;
+    /// Lets what is pending take effect.
+    fn mix(&mut self) {
+        for event in std::mem::take(&mut self.apart) {
+            self.known.evolve(&event);
+            self.is_mixed = true;
+        }
     }
 }
 
@@ -81,18 +78,17 @@ pub(crate) struct Memory {
     subjects: Generations<Subject, Remembered>,
     /// The events of requests that this node appended lately, to answer a repeated one without asking the database.
     pub requests: Generations<RequestKey, Vec<Recorded>>,
-    /// The head after this node's last batch.
+    /// Up to where the log is taken in.
     pub head: Position,
-    /// Counts how often others were found to have appended.
-    pub epoch: u64,
     /// The newest edition of any state.
     edition: u64,
 }
 
 impl Memory {
-    pub fn new() -> Self {
+    /// Nothing is remembered yet of a log that ends at `head`.
+    pub fn new(head: Position) -> Self {
         let (subjects, requests) = (Generations::new(SUBJECTS_MAX), Generations::new(REQUESTS_MAX));
-        Self { subjects, requests, head: 0, epoch: 1, edition: SPOILED }
+        Self { subjects, requests, head, edition: SPOILED }
     }
 
     pub fn contains(&self, subject: &Subject) -> bool {
@@ -104,23 +100,100 @@ impl Memory {
         self.subjects.peek(subject).filter(|remembered| remembered.edition != SPOILED)
     }
 
+    /// Makes a state ready to be decided on, upon whatever is pending. Tells its edition.
+    pub fn ready(&mut self, subject: &Subject) -> Option<u64> {
+        let state = self.get(subject)?;
+        state.mix();
+        Some(state.edition)
+    }
+
+    /// Takes note of what a command that was decided on a state is to append about it.
+    pub fn expect(&mut self, subject: &Subject, events: Vec<Recorded>) {
+        if let Some(state) = self.get(subject) {
+            state.pending += 1;
+            state.apart = events;
+            if state.is_mixed {
+                state.mix();
+            }
+        }
+    }
+
+    /// Takes note that what a command was to append about a state of this edition does not come to pass.
+    pub fn undo(&mut self, subject: &Subject, edition: u64) {
+        match self.get(subject) {
+            Some(state) if state.edition != edition => {}
+            Some(state) if state.is_mixed => state.edition = SPOILED,
+            Some(state) => (state.pending, state.apart) = (0, Vec::new()),
+            None => {}
+        }
+    }
+
     /// Finds a state that may be decided on, and takes note that it is in use.
-    pub fn get(&mut self, subject: &Subject) -> Option<&mut Remembered> {
+    fn get(&mut self, subject: &Subject) -> Option<&mut Remembered> {
         self.subjects.get(subject).filter(|remembered| remembered.edition != SPOILED)
     }
 
-    pub fn insert(&mut self, subject: Subject, remembered: Remembered) {
+    /// Puts a state that was loaded in, as a new edition.
+    pub fn insert(&mut self, subject: Subject, loaded: Remembered) {
         self.edition += 1;
-        self.subjects.insert(subject, Remembered { edition: self.edition, ..remembered });
+        let is_current = loaded.seen >= self.head;
+        self.subjects.insert(subject, Remembered { edition: self.edition, is_current, ..loaded });
     }
 
-    /// Makes a state another edition: whoever has decided on it decides again.
-    pub fn renew(&mut self, subject: &Subject) {
-        self.edition += 1;
-        let edition = self.edition;
-        if let Some(remembered) = self.get(subject) {
-            remembered.edition = edition;
+    /// Whether a state may be decided on that holds every event up to the head.
+    pub fn is_current(&self, subject: &Subject) -> bool {
+        self.peek(subject).is_some_and(|state| state.is_current)
+    }
+
+    /// What the database has to find nothing after, for a decision on a state to hold: the classes, the position, and
+    /// whether that is asked even if nobody else has appended.
+    pub fn checked(&self, read: &Read) -> Option<(&'static [Class], Position, bool)> {
+        let state = self.peek(&read.subject)?;
+        Some(match state.is_current {
+            true => (read.classes, state.seen.max(self.head), false),
+            false => (&Class::ALL, state.seen, true),
+        })
+    }
+
+    /// Takes note that a command stands that was decided on this edition of a state. It was appended by a batch that left
+    /// the log at `head`; `is_about` says whether any of its events is about the subject. If the state is another one by
+    /// now, that one misses them.
+    pub fn stands(&mut self, subject: &Subject, edition: u64, head: Position, is_about: bool) {
+        match self.get(subject) {
+            Some(state) if state.edition == edition => {
+                if !state.is_current {
+                    (state.is_current, state.seen) = (true, head);
+                }
+                if is_about {
+                    state.newest = head;
+                    state.mix();
+                    state.pending = state.pending.saturating_sub(1);
+                    state.is_mixed = state.pending > 0;
+                }
+            }
+            Some(_) if is_about => self.forget(subject),
+            _ => {}
         }
+    }
+
+    /// Takes in an event that somebody else has appended: what is pending on it is decided again. States that hold something
+    /// newer already, or what is pending, are spoiled. Tells which states have become others.
+    pub fn take_in(&mut self, event: &Recorded) -> Vec<Subject> {
+        let mut changed = event.event.subjects();
+        changed.retain(|subject| {
+            let edition = self.edition + 1;
+            let Some(state) = self.get(subject).filter(|state| event.position > state.seen) else { return false };
+            if state.is_current && state.newest <= event.position && !state.is_mixed {
+                (state.pending, state.apart) = (0, Vec::new());
+                state.known.evolve(event);
+                (state.newest, state.edition) = (event.position, edition);
+                self.edition = edition;
+            } else {
+                state.edition = SPOILED;
+            }
+            true
+        });
+        changed
     }
 
     /// Takes note that a state holds what did not come to pass. It stays, unread: its absence would send every caller
@@ -135,18 +208,17 @@ impl Memory {
         self.subjects.remove(subject);
     }
 
+    /// Takes note that others have appended more than is worth reading: of each state the database is asked again.
+    pub fn lose_track(&mut self) {
+        for state in self.subjects.values_mut().filter(|state| state.is_current) {
+            state.is_current = false;
+            state.seen = state.seen.max(self.head);
+        }
+    }
+
     /// Forgets everything: after an append whose outcome is unknown.
     pub fn clear(&mut self) {
         self.subjects.clear();
         self.requests.clear();
-        self.epoch += 1;
-    }
-
-    /// Takes note of the head that a batch found and left.
-    pub fn advance(&mut self, head_before: Position, head_after: Position) {
-        if head_before != self.head {
-            self.epoch += 1;
-        }
-        self.head = head_after;
     }
 }

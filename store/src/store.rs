@@ -22,9 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::appender::{Appender, Decider, Purpose, Queued, is_about};
+use crate::appender::Appender;
 use crate::clock::Clock;
 use crate::copied;
+use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
 use crate::envelope::{Closed, UnreadableEvent};
@@ -53,6 +54,9 @@ const ENVELOPES_PER_ROW: i64 = 100;
 /// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
 const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
      where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
+/// What PostgreSQL shows as the names of the appender's two connections.
+const APPENDER: &str = "vinculum appender";
+const READER: &str = "vinculum reader";
 /// How long SQLite waits for another writer.
 const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
 
@@ -188,8 +192,8 @@ impl Store {
         sealing_keys: Vec<NamedKey>,
         clock: Clock,
     ) -> Result<(Self, JoinHandle<()>), OpenError> {
-        let mut engine = engine(&location)?;
-        let weaknesses = engine.weaknesses().await?;
+        let (mut writer, reader) = (engine(&location, APPENDER)?, engine(&location, READER)?);
+        let weaknesses = writer.weaknesses().await?;
         if !weaknesses.is_empty() {
             return Err(OpenError::NotDurable(weaknesses));
         }
@@ -202,10 +206,10 @@ impl Store {
         let (head_sender, head) = watch::channel(head_now);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let keys = Arc::new(KeyRing::new(sealing_keys));
-        let memory = Arc::new(Mutex::new(Memory::new()));
+        let memory = Arc::new(Mutex::new(Memory::new(head_now)));
         let is_durable = Arc::new(AtomicBool::new(true));
         let decider = Decider { memory: Arc::clone(&memory), keys: Arc::clone(&keys), clock: clock.clone() };
-        let task = tokio::spawn(Appender::new(engine, waiting, decider, head_sender).run());
+        let task = tokio::spawn(Appender::new(writer, reader, decider, waiting, head_sender).run());
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
         let turns = Arc::new(Turns::new());
         let erased_until = Arc::new(AtomicI64::new(0));
@@ -519,9 +523,9 @@ async fn select_head(pool: &AnyPool) -> Result<Position, sqlx::Error> {
     sqlx::query_scalar("select position from log_head").fetch_one(pool).await
 }
 
-fn engine(location: &Location) -> Result<Box<dyn Engine>, OpenError> {
+fn engine(location: &Location, name: &str) -> Result<Box<dyn Engine>, OpenError> {
     Ok(match location {
-        Location::Postgres(url) => Box::new(PostgresEngine::new(PgConnectOptions::from_str(url.reveal())?)),
+        Location::Postgres(url) => Box::new(PostgresEngine::new(PgConnectOptions::from_str(url.reveal())?, name)),
         Location::Folder(folder) => Box::new(SqliteEngine::new(sqlite_options(folder, "log.db"))),
     })
 }
@@ -620,7 +624,7 @@ async fn watch_durability(location: Location, is_durable: std::sync::Weak<Atomic
     loop {
         every.tick().await;
         let Some(is_durable) = is_durable.upgrade() else { return };
-        let Ok(mut engine) = engine(&location) else { continue };
+        let Ok(mut engine) = engine(&location, READER) else { continue };
         if let Ok(weaknesses) = engine.weaknesses().await {
             if !weaknesses.is_empty() {
                 tracing::error!(

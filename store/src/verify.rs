@@ -7,7 +7,7 @@ use futures::{Stream, TryStreamExt as _};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::appender::index_tags;
+use crate::decider::index_tags;
 use crate::envelope;
 use crate::store::{ReadError, Store};
 

@@ -301,3 +301,34 @@ async fn a_database_that_was_restarted_is_found_again() {
     assert!(failures <= 17, "{failures} failures: each of the 17 connections may fail once");
     super::check::check(&bench).await;
 }
+
+/// Writers that meet on one account take turns. Somebody who never gives his up stops nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_is_never_given_up_stops_nobody() {
+    const ROUNDS_MAX: usize = 50;
+    let bench = Bench::postgres().await;
+    let writers = bench.writers(2).await;
+    let account = an_account(&writers[0]).await;
+    let mut outside = bench.outside().await;
+    outside.run("select pg_advisory_lock(8463210021)").await.unwrap();
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted \
+                   and database = (select oid from pg_database where datname = current_database())";
+    for _ in 0..ROUNDS_MAX {
+        let adds = writers.iter().flat_map(|store| std::iter::repeat_n(store.clone(), 256)).map(|store| async move {
+            run(&store, &staff(), add(account, fresh_professional(), &address())).await.map(drop)
+        });
+        let mut adds = tokio::spawn(at_once(adds.collect::<Vec<_>>()));
+        let mut is_waited = false;
+        let results = loop {
+            tokio::select! {
+                results = &mut adds => break results.unwrap(),
+                numbers = outside.numbers(waiting) => is_waited |= numbers != [0],
+            }
+        };
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        if is_waited {
+            return;
+        }
+    }
+    panic!("nobody wanted a turn");
+}

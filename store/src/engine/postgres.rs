@@ -7,14 +7,19 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Check, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use super::{BatchCommand, Engine, SELECT_BETWEEN, Verdicts, parse_keys};
 use crate::durability::Weakness;
 
-const SELECT_NEWER: &str = "select e.position, e.envelope from event e where e.position in \
-     (select t.position from unnest($1::bigint[], $2::bigint[]) as c(tag, seen), \
-     lateral (select t.position from event_tag t where t.tag = c.tag and t.position > c.seen) as t) order by e.position";
+const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position in \
+     (select t.position from event_tag t where t.tag = any ($1)) order by e.position";
 
 const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// Whose turn it is: the session that holds this lock, which nothing else means. An error undoes the setting, too.
+const TAKE_TURN: &str = "set lock_timeout = '250ms'; select pg_advisory_lock(8463210021); set lock_timeout = 0";
+const END_TURN: &str = "select pg_advisory_unlock_all()";
+/// PostgreSQL's code for a lock that was waited for too long.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// One connection whose plans are pinned, so that the check is always an index probe.
 pub(crate) struct PostgresEngine {
@@ -23,9 +28,9 @@ pub(crate) struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    pub fn new(options: PgConnectOptions) -> Self {
+    pub fn new(options: PgConnectOptions, name: &str) -> Self {
         let options = options
-            .application_name("vinculum appender")
+            .application_name(name)
             .options([
                 ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),
@@ -80,13 +85,28 @@ impl Engine for PostgresEngine {
         sqlx::raw_sql("begin; select log_lock()").fetch_one(self.connection().await?).await?.try_get(0)
     }
 
-    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    async fn head(&mut self) -> Result<Position, sqlx::Error> {
+        sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
     }
 
-    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        let (tags, seen): (Vec<i64>, Vec<i64>) = checks.iter().map(|check| (check.tag.0, check.seen)).unzip();
-        sqlx::query_as(SELECT_NEWER).bind(tags).bind(seen).fetch_all(self.connection().await?).await
+    async fn take_turn(&mut self) -> Result<(), sqlx::Error> {
+        match sqlx::raw_sql(TAKE_TURN).execute(self.connection().await?).await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(()),
+            taken => taken.map(drop),
+        }
+    }
+
+    async fn end_turn(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(END_TURN).execute(self.connection().await?).await.map(drop)
+    }
+
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        sqlx::query_as(SELECT_BETWEEN).bind(after).bind(until).fetch_all(self.connection().await?).await
+    }
+
+    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        let tags: Vec<i64> = tags.iter().map(|tag| tag.0).collect();
+        sqlx::query_as(SELECT_UNDER).bind(tags).fetch_all(self.connection().await?).await
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Check, Engine, SELECT_SUBJECT, Verdicts, parse_keys};
+use super::{BatchCommand, Engine, SELECT_BETWEEN, Verdicts, parse_keys};
 use crate::durability::Weakness;
 
 /// One connection that holds the write lock while it appends.
@@ -140,20 +140,33 @@ impl Engine for SqliteEngine {
 
     async fn lock(&mut self) -> Result<Position, sqlx::Error> {
         self.run("begin immediate").await?;
+        self.head().await
+    }
+
+    async fn head(&mut self) -> Result<Position, sqlx::Error> {
         sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
     }
 
-    async fn load(&mut self, first: TagKey, last: TagKey) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        sqlx::query_as(SELECT_SUBJECT).bind(first.0).bind(last.0).bind(0_i64).fetch_all(self.connection().await?).await
+    /// Nodes on one file are one machine's; what falls twice takes the write lock first, and that is enough.
+    async fn take_turn(&mut self) -> Result<(), sqlx::Error> {
+        Ok(())
     }
 
-    async fn newer(&mut self, checks: &[Check]) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        let checks: Vec<_> = checks.iter().map(|check| json!([check.tag.0, check.seen])).collect();
+    async fn end_turn(&mut self) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        sqlx::query_as(SELECT_BETWEEN).bind(after).bind(until).fetch_all(self.connection().await?).await
+    }
+
+    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        let tags: Vec<i64> = tags.iter().map(|tag| tag.0).collect();
         sqlx::query_as(
             "select e.position, e.envelope from event e where e.position in (select t.position from json_each($1) c \
-             cross join event_tag t where t.tag = c.value ->> 0 and t.position > c.value ->> 1) order by e.position",
+             cross join event_tag t where t.tag = c.value) order by e.position",
         )
-        .bind(serde_json::Value::from(checks).to_string())
+        .bind(json!(tags).to_string())
         .fetch_all(self.connection().await?)
         .await
     }

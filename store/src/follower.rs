@@ -1,0 +1,134 @@
+//! Keeps the states in a node's memory what the log says: takes in what others appended, and loads what is missing.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use domain::decide::Known;
+use domain::event::{Position, Recorded};
+use domain::tag::{Class, Subject, TagKey};
+use uuid::Uuid;
+
+use crate::decider::{Decider, Prepared, Queued, is_about, lock};
+use crate::engine::Engine;
+use crate::envelope::Closed;
+use crate::memory::Remembered;
+
+/// Events of others that are read at once to keep the states in memory current.
+pub(crate) const FOLLOWED_MAX: usize = 2_000;
+/// The same, for each command of our own, where few of them are about anything in memory.
+const FOLLOWED_FOR_EACH: usize = 16;
+/// One event in so many about something in memory makes it worth reading them.
+const WORTH: usize = 2;
+/// Subjects that are loaded by one statement.
+const LOADED_AT_ONCE: usize = 16;
+
+/// Reads on a connection of its own.
+pub(crate) struct Follower {
+    reader: Box<dyn Engine>,
+    decider: Arc<Decider>,
+    /// Whether few events of others were about anything in memory, and none has disturbed a command since.
+    pub is_apart: bool,
+}
+
+impl Follower {
+    pub fn new(reader: Box<dyn Engine>, decider: Arc<Decider>) -> Self {
+        Self { reader, decider, is_apart: false }
+    }
+
+    /// Gives the connection up; the next read makes a new one.
+    pub async fn give_up(&mut self) {
+        self.reader.give_up().await;
+    }
+
+    /// Takes in what others appended until now, while nothing of ours is under way; see [`Follower::follow`].
+    pub async fn follow_to_head(
+        &mut self,
+        commands: usize,
+        prepared: &mut Prepared,
+    ) -> Result<HashSet<Subject>, sqlx::Error> {
+        let head = self.reader.head().await?;
+        self.follow(head, head, commands, prepared).await
+    }
+
+    /// Takes in what others appended up to `before`, unless it is too much for one who has so many `commands`; the log has
+    /// come to `head` since, by us alone. What was decided on states that have become others is decided again. Tells
+    /// which have.
+    pub async fn follow(
+        &mut self,
+        before: Position,
+        head: Position,
+        commands: usize,
+        prepared: &mut Prepared,
+    ) -> Result<HashSet<Subject>, sqlx::Error> {
+        let known = lock(&self.decider.memory).head;
+        let mut changed = HashSet::new();
+        let worth_reading = if self.is_apart { FOLLOWED_FOR_EACH * commands } else { FOLLOWED_MAX };
+        if (before - known) as usize > worth_reading {
+            lock(&self.decider.memory).lose_track();
+        } else if before > known {
+            let rows = self.reader.between(known, before).await?;
+            let count = rows.len();
+            let about_memory = self.decider.about_memory(rows);
+            self.is_apart = about_memory.len() * WORTH < count;
+            match self.open(&about_memory).await {
+                Ok(events) => changed = self.decider.take_in(&events),
+                Err(_) => lock(&self.decider.memory).clear(), // whoever needs a state loads it, and sees what is wrong
+            }
+            let stale = self.decider.take_stale(&mut prepared.decided);
+            self.decider.decide(stale, prepared);
+        }
+        lock(&self.decider.memory).head = head;
+        Ok(changed)
+    }
+
+    /// Loads the states that commands read and that are not in memory.
+    pub async fn load_missing(&mut self, commands: &[Queued]) -> Result<(), sqlx::Error> {
+        let missing: Vec<Subject> = self.decider.missing(commands).into_iter().collect();
+        for subjects in missing.chunks(LOADED_AT_ONCE) {
+            let classes_of = |subject| Class::ALL.map(|class| TagKey::new(subject, class));
+            let tags: Vec<TagKey> = subjects.iter().flat_map(classes_of).collect();
+            let (events, newest) = self.under(&tags).await?;
+            let mut memory = lock(&self.decider.memory);
+            // Positions appear in their order: whoever sees one has seen all before.
+            let seen = memory.head.max(newest);
+            for subject in subjects {
+                let mut known = Known::nothing(subject);
+                events.iter().filter(|event| is_about(event, subject)).for_each(|event| known.evolve(event));
+                memory.insert(subject.clone(), Remembered::loaded(known, seen));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the events under these tags, and the newest position among them.
+    pub async fn under(&mut self, tags: &[TagKey]) -> Result<(Vec<Recorded>, Position), sqlx::Error> {
+        let rows = self.reader.under(tags).await?;
+        let newest = rows.last().map_or(0, |(newest, _)| *newest);
+        Ok((self.open(&rows).await?, newest))
+    }
+
+    /// Opens what stands in rows, with keys read on the same connection.
+    async fn open(&mut self, rows: &[(Position, String)]) -> Result<Vec<Recorded>, sqlx::Error> {
+        let keys = Arc::clone(&self.decider.keys);
+        let closed: Vec<Closed<'_>> = rows
+            .iter()
+            .map(|(position, envelope)| Closed::read(*position, envelope))
+            .collect::<Result<_, _>>()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let mut missing: Vec<Uuid> =
+            closed.iter().filter_map(Closed::person).filter(|person| keys.remembered(*person).is_none()).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            for (person, wrapped) in self.reader.person_keys(&missing).await? {
+                let key = keys.unwrap(person, &wrapped).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                keys.remember(person, key);
+            }
+        }
+        let open = |closed: Closed<'_>| {
+            let key = closed.person().and_then(|person| keys.remembered(person));
+            closed.open(key.as_ref())
+        };
+        Ok(closed.into_iter().map(open).collect())
+    }
+}
