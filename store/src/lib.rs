@@ -1,7 +1,8 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `decider` and `follower` its two hands, `memory`, `turns` and `engine` what they work with; then what events look like at rest, and the working state.
+//! writer, `decider` and `follower` its two hands; `memory`, `turns`, `look` and `engine` are what they work with. Then what
+//! events look like at rest, and the working state.
 
 pub mod store;
 mod appender;
@@ -9,6 +10,7 @@ mod decider;
 mod follower;
 mod memory;
 mod turns;
+mod look;
 mod engine;
 mod copied;
 pub mod envelope;

@@ -29,6 +29,7 @@ use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
 use crate::envelope::{Closed, UnreadableEvent};
+use crate::look::Look;
 use crate::memory::{Memory, Remembered};
 use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
@@ -168,6 +169,7 @@ pub struct Store {
     pub(crate) identities: Arc<identities::Remembered>,
     /// Up to where this node has forgotten the keys of erased persons.
     erased_until: Arc<AtomicI64>,
+    erased: Arc<Look>,
     memory: Arc<Mutex<Memory>>,
     turns: Arc<Turns>,
     queue: mpsc::Sender<Queued>,
@@ -212,7 +214,7 @@ impl Store {
         let task = tokio::spawn(Appender::new(writer, reader, decider, waiting, head_sender).run());
         tokio::spawn(watch_durability(location.clone(), Arc::downgrade(&is_durable)));
         let turns = Arc::new(Turns::new());
-        let erased_until = Arc::new(AtomicI64::new(0));
+        let (erased_until, erased) = (Arc::new(AtomicI64::new(0)), Arc::default());
         let identities = Arc::new(identities::Remembered::new());
         let store = Self {
             pool,
@@ -222,6 +224,7 @@ impl Store {
             keys,
             identities,
             erased_until,
+            erased,
             memory,
             turns,
             queue,
@@ -491,7 +494,7 @@ impl Store {
     pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
-        self.forget_erased().await?;
+        self.erased.share(self.forget_erased()).await?;
         let mut keys = self.keys.remembered_of(&persons);
         persons.retain(|person| !keys.contains_key(person));
         if persons.is_empty() {

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// Turns that can be had at once: far more than connections, so that subjects which share one seldom wait.
 const TURNS: usize = 256;
 /// How long anybody waits for a turn before it does without: a database that hangs must not make callers wait in line.
-const TURN_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(1);
 
 /// The turns; subjects share them by their keys.
 #[derive(Debug)]
