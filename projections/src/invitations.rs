@@ -1,16 +1,20 @@
 //! Invitations with the state of their delivery.
 
+use std::collections::HashMap;
+
 use domain::caller::Actor;
 use domain::event::{Event, ParkReason, Position, Recorded, RevocationReason};
 use domain::ids::{AccountId, EventId, IdentityId, InvitationId, MailId, ProfessionalId};
 use domain::time::Timestamp;
 use domain::words::Authority;
 use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
 
 use crate::accounts::AccountRow;
 use crate::professionals::ProfessionalRow;
+use crate::tables::json;
 use crate::view::{Column, Value, View};
-use crate::views::{QueryError, Reader, Views};
+use crate::views::{QueryError, Reader, Views, read};
 
 /// The largest page of invitations.
 pub const PAGE_MAX: usize = 200;
@@ -353,44 +357,68 @@ impl Views {
         self.find("select i.body from invitations i where i.mail = $1", &[&mail.to_string()]).await
     }
 
-    /// Finds what the page and the mail of an invitation show.
+    /// Finds what the page of an invitation shows.
     ///
     /// # Errors
     /// The views cannot be read.
     pub async fn invitation_context(&self, id: InvitationId) -> Result<Option<InvitationContext>, QueryError> {
-        // Statements of their own: what a reader may see makes PostgreSQL plan anew each time, and every mail asks this.
-        let select = "select i.body from invitations i where i.key = $1";
-        let Some(invitation) = self.find::<InvitationRow>(select, &[&id.to_string()]).await? else { return Ok(None) };
-        let (person, account) = (invitation.professional.to_string(), invitation.account.to_string());
-        let invited: Vec<(ProfessionalRow, AccountRow)> = self
-            .list_pairs(
-                "select p.body, a.body from professionals p join accounts a on a.key = p.account \
-                 where p.key = $1 and p.account = $2 and p.is_deleted = 0 order by p.key limit $3",
-                &[&person, &account],
-                1,
-            )
-            .await?;
-        let inviter: Option<ProfessionalRow> = match invitation.issued_by {
-            Actor::Identity(identity) => {
-                let of = invitation.partner.unwrap_or(invitation.account);
-                self.find(
-                    "select p.body from professionals p where p.account = $1 and p.identity = $2",
-                    &[&of.to_string(), &identity.to_string()],
-                )
-                .await?
-            }
-            _ => None,
-        };
-        let partner = match invitation.partner {
-            Some(partner) => self.account(partner, Reader::Staff).await?,
-            None => None,
-        };
-        Ok(invited.into_iter().next().map(|(professional, account)| InvitationContext {
-            invitation,
-            professional,
-            account,
-            inviter,
-            partner,
-        }))
+        Ok(self.invitation_contexts(&[id]).await?.pop())
     }
+
+    /// Finds what the mails of invitations show, in any order; those that there are not, or whose person is deleted, are
+    /// left out.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub async fn invitation_contexts(&self, ids: &[InvitationId]) -> Result<Vec<InvitationContext>, QueryError> {
+        let select = format!("select i.body from invitations i where {}", self.location.is_listed("i.key"));
+        let bodies: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(select)).bind(json(&ids)).fetch_all(&self.pool).await?;
+        let mut invitations: HashMap<String, InvitationRow> = HashMap::with_capacity(bodies.len());
+        for body in &bodies {
+            let invitation: InvitationRow = read(body)?;
+            invitations.insert(invitation.id.to_string(), invitation);
+        }
+        let concerned: Vec<_> = invitations.values().map(concerned).collect();
+        // Not joins, for which PostgreSQL would read whole tables.
+        let select = format!(
+            "select value ->> 0, (select p.body from professionals p \
+             where p.key = value ->> 1 and p.account = value ->> 2 and p.is_deleted = 0), \
+             (select a.body from accounts a where a.key = value ->> 2), \
+             (select min(p.body) from professionals p where p.account = value ->> 3 and p.identity = value ->> 4), \
+             (select a.body from accounts a where a.key = value ->> 5) from {}",
+            self.location.elements()
+        );
+        let rows: Vec<ConcernedRow> =
+            sqlx::query_as(AssertSqlSafe(select)).bind(json(&concerned)).fetch_all(&self.pool).await?;
+        let mut contexts = Vec::with_capacity(rows.len());
+        for (id, professional, account, inviter, partner) in rows {
+            if let Some(((invitation, professional), account)) = invitations.remove(&id).zip(professional).zip(account)
+            {
+                contexts.push(InvitationContext {
+                    invitation,
+                    professional: read(&professional)?,
+                    account: read(&account)?,
+                    inviter: inviter.as_deref().map(read).transpose()?,
+                    partner: partner.as_deref().map(read).transpose()?,
+                });
+            }
+        }
+        Ok(contexts)
+    }
+}
+
+/// An invitation's id, and the bodies of the invited person, the account, the inviter and the partner.
+type ConcernedRow = (String, Option<String>, Option<String>, Option<String>, Option<String>);
+
+/// Whom an invitation concerns: itself, the invited person and their account, the inviter's account and identity, and
+/// the partner.
+fn concerned(
+    row: &InvitationRow,
+) -> (InvitationId, ProfessionalId, AccountId, AccountId, Option<IdentityId>, Option<AccountId>) {
+    let inviter = match row.issued_by {
+        Actor::Identity(identity) => Some(identity),
+        _ => None,
+    };
+    (row.id, row.professional, row.account, row.partner.unwrap_or(row.account), inviter, row.partner)
 }

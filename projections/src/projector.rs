@@ -79,7 +79,8 @@ impl Projector {
         projector.clean_file(&mut *projector.pool.acquire().await.map_err(WriteError::from)?).await;
         let position = projector.checkpoint().await?;
         projector.followed.send_replace(position);
-        Ok((projector, Views::new(queries, receiver)))
+        let views = Views::new(queries, projector.store.location().clone(), receiver);
+        Ok((projector, views))
     }
 
     /// Projects until `stop` changes; errors are logged and tried again.

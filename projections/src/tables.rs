@@ -313,7 +313,7 @@ fn insert(generation: &Generation, location: &Location) -> String {
     )
 }
 
-fn json(list: &impl Serialize) -> String {
+pub(crate) fn json(list: &impl Serialize) -> String {
     serde_json::to_string(list).expect("invariant: a list of texts and numbers is JSON")
 }
 

@@ -6,6 +6,7 @@ use domain::event::Position;
 use domain::ids::{IdentityId, ProfessionalId};
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
+use store::Location;
 use tokio::sync::watch;
 
 use crate::view::UnreadableRow;
@@ -50,12 +51,13 @@ pub enum QueryError {
 #[derive(Clone, Debug)]
 pub struct Views {
     pub(crate) pool: AnyPool,
+    pub(crate) location: Location,
     followed: watch::Receiver<Position>,
 }
 
 impl Views {
-    pub(crate) fn new(pool: AnyPool, followed: watch::Receiver<Position>) -> Self {
-        Self { pool, followed }
+    pub(crate) fn new(pool: AnyPool, location: Location, followed: watch::Receiver<Position>) -> Self {
+        Self { pool, location, followed }
     }
 
     /// The position up to which every view has followed the log, as this node knows it.

@@ -97,4 +97,28 @@ on_both! {
         working.end().await;
         assert_eq!(post.under_way().1, UNDER_WAY_MAX);
     }
+
+    /// Mails that are claimed together are read together.
+    async fn t64_a_row_that_cannot_be_read_is_the_trouble_of_its_own_mail_alone(bench: &Bench) {
+        let desk = Desk::open(bench).await;
+        let account = desk.account().await;
+        let (broken, first) = desk.invite(account).await;
+        let good = at_once((0..20).map(|_| {
+            let store = desk.node.store.clone();
+            async move { somebody_invited(&store, account).await.1 }
+        }).collect::<Vec<_>>())
+        .await;
+        desk.node.follow().await;
+        let views = store::store::views_pool(&bench.location(), 1).await.unwrap();
+        let update = sqlx::query("update professionals_1 set body = '{}' where key = $1").bind(broken.to_string());
+        assert_eq!(update.execute(&views).await.unwrap().rows_affected(), 1);
+        let post = Post::kind();
+        let working = desk.work(&post);
+        for link in good {
+            desk.reaches(link, DeliveryState::Sent, 1).await;
+        }
+        desk.reaches(first, DeliveryState::Deferred, 1).await;
+        working.end().await;
+        assert_eq!(post.copies(mail_of(first)), 0);
+    }
 }

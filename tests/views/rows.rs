@@ -285,8 +285,14 @@ on_both! {
         run(&node.store, &person(identity), command).await.unwrap();
         node.follow().await;
         let context = node.views.invitation_context(invitation).await.unwrap().unwrap();
-        assert_eq!(context.inviter.map(|inviter| inviter.id), Some(administrator));
+        assert_eq!(context.inviter.as_ref().map(|inviter| inviter.id), Some(administrator));
         assert_eq!(context.invitation.issued_by, Actor::Identity(identity));
+        // What there is of many at once: one by staff, which names nobody, and one that there is not.
+        let asked = [fresh_invitation(), invited.invitation, invitation];
+        let contexts = node.views.invitation_contexts(&asked).await.unwrap();
+        let mut found: Vec<_> = contexts.into_iter().map(|context| (context.professional.id, context.inviter)).collect();
+        found.sort_by_key(|(professional, _)| *professional == colleague);
+        assert_eq!(found, [(administrator, None), (colleague, context.inviter)]);
         let revoked = run(&node.store, &person(identity), revoke(link(account, invitation))).await.unwrap();
         node.follow().await;
         let found = node.views.invitation(invitation, STAFF).await.unwrap().unwrap();
