@@ -1,12 +1,14 @@
 //! A mail that is no longer wanted is cancelled before an attempt, with the reason.
 
+use domain::command::{Command, Edit};
 use domain::event::{CancelReason, Event};
 use domain::ids::MailId;
 use domain::invitation::{CODE_LIFETIME, Link};
+use domain::tag::Subject;
 use domain::time::Millis;
 use projections::invitations::DeliveryState;
 
-use super::desk::Desk;
+use super::desk::{Desk, link_keys, start};
 use super::post::{self, Post, Step};
 use crate::log::bench::{Bench, run};
 use crate::log::commands::*;
@@ -103,5 +105,30 @@ on_both! {
         working.end().await;
         assert_eq!(desk.history(account, mail_of(link)).await, ["MailAttempted", "MailDeferred", "MailCancelled"]);
         assert_eq!(post.handed().len(), 1);
+    }
+
+    /// The views need not have followed: the claim tells.
+    async fn a_mail_is_not_sent_to_an_address_that_changed_after_it_was_found(bench: &Bench) {
+        let Desk { node, .. } = Desk::open(bench).await;
+        let (store, views) = (node.store.clone(), node.views.clone());
+        let account = an_account(&store).await;
+        let (professional, link) = somebody_invited(&store, account).await;
+        node.follow().await;
+        node.kill().await; // and the views stand still
+        let edit = Edit { address: Some(details(&address()).address), ..Edit::default() };
+        run(&store, &staff(), Command::EditProfessional { account, professional, edit }).await.unwrap();
+
+        let post = Post::kind();
+        let working = start(store.clone(), views, &post, link_keys("2026-11"));
+        let reason = eventually("the end of a mail", async || {
+            let events = store.events_about(&Subject::Account(account)).await.unwrap();
+            events.into_iter().find_map(|recorded| match recorded.event {
+                Event::MailCancelled(e) if e.mail == mail_of(link) => Some(e.reason),
+                _ => None,
+            })
+        })
+        .await;
+        working.end().await;
+        assert_eq!((reason, post.copies(mail_of(link))), (CancelReason::Revoked, 0));
     }
 }

@@ -30,8 +30,8 @@ use crate::mailer::{Mailer, Outcome};
 use crate::notices::{NoticeMail, Told};
 use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 
-/// Mails that are under way at once. Most of them wait for a commit or for the views; if all wait for the relay instead,
-/// the last one's turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
+/// Mails that are under way at once. Most of them wait for a commit; if all wait for the relay instead, the last one's
+/// turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
 const UNDER_WAY_MAX: usize = 64;
 /// To-dos looked at in one go, and then begun one after the other; more than can be under way, so that one slow relay
 /// answer does not hide the rest.
@@ -114,13 +114,16 @@ impl MailWorker {
 
     /// Reads what mails are made of, for all at once that were claimed meanwhile: a statement costs more for being one
     /// than for what it reads.
+    ///
+    /// Invariant: a mail goes to the address that is registered when it is claimed, although the views need not show the
+    /// claim yet. They showed the invitation when the mail was found, and a change of address revokes it (R16), so that the
+    /// mail is cancelled in place of the claim.
     async fn read(&self, mut asked: mpsc::Receiver<Asked>) {
         let mut taken = Vec::new();
         while asked.recv_many(&mut taken, UNDER_WAY_MAX).await > 0 {
-            self.views.wait_for(taken.iter().map(|asked| asked.claimed_at).max().unwrap_or_default()).await;
             let ids: Vec<InvitationId> = taken.iter().map(|asked| asked.invitation).collect();
             let contexts = self.views.invitation_contexts(&ids).await;
-            for Asked { invitation, answer, .. } in taken.drain(..) {
+            for Asked { invitation, answer } in taken.drain(..) {
                 let found = match &contexts {
                     Ok(contexts) => Ok(contexts.iter().find(|context| context.invitation.id == invitation).cloned()),
                     // One that cannot be read is the trouble of its own mail alone (T64).
@@ -187,7 +190,7 @@ impl MailWorker {
             }
             (_, Some(invitation)) => {
                 let (answer, answered) = oneshot::channel();
-                let _ = asking.send(Asked { invitation, claimed_at, answer }).await; // without an answer, it is tried later
+                let _ = asking.send(Asked { invitation, answer }).await; // without an answer, it is tried later
                 let context = answered.await.unwrap_or_else(|_| Err(later("the views are no longer read")))?;
                 self.compose_invitation(mail, context)
             }
@@ -337,10 +340,9 @@ impl From<Outcome> for MailOutcome {
     }
 }
 
-/// Somebody wants to know what a mail about an invitation is made of, once the views show its claim.
+/// Somebody wants to know what a mail about an invitation is made of.
 struct Asked {
     invitation: InvitationId,
-    claimed_at: Position,
     answer: oneshot::Sender<Result<Option<InvitationContext>, MailOutcome>>,
 }
 
