@@ -1,6 +1,6 @@
 //! Professionals: one row for each profile, with the identity that is associated with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::address::{AddressKey, EmailAddress};
 use domain::event::{Event, Position, Recorded};
@@ -9,9 +9,11 @@ use domain::personal::ProfessionalDetails;
 use domain::time::Timestamp;
 use domain::words::{Language, Role};
 use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
 
 use crate::accounts::AccountRow;
 use crate::identities::IdentityRow;
+use crate::tables::json;
 use crate::view::{Column, Value, View};
 use crate::views::{QueryError, Reader, Views, read};
 
@@ -158,6 +160,13 @@ fn sort_by_account(profiles: &mut [(ProfessionalRow, AccountRow)]) {
     profiles.sort_by(|(_, a), (_, b)| a.name.as_str().cmp(b.name.as_str()));
 }
 
+/// Bodies of rows: an identity's own, and those of its profiles with their accounts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PersonRows {
+    found: Option<String>,
+    profiles: Vec<(String, String)>,
+}
+
 /// An identity, if it has signed in, and its profiles with their accounts.
 pub type IdentityWithProfiles = (Option<IdentityRow>, Vec<(ProfessionalRow, AccountRow)>);
 
@@ -184,23 +193,43 @@ impl Views {
     /// # Errors
     /// The views cannot be read.
     pub async fn identity_with_profiles(&self, identity: IdentityId) -> Result<IdentityWithProfiles, QueryError> {
-        let rows: Vec<(Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
-            "select i.body, p.body, a.body from (select cast($1 as text) as id) as asked \
-             left join identities i on i.key = asked.id left join (professionals p join accounts a on a.key = p.account) \
-             on p.identity = asked.id order by p.key limit $2",
-        )
-        .bind(identity.to_string())
-        .bind(PROFILES_MAX as i64)
-        .fetch_all(&self.pool)
-        .await?;
-        let found = rows.first().and_then(|(found, ..)| found.as_deref()).map(read).transpose()?;
+        let rows = self.people.get(identity, |identities| self.person_rows(identities)).await?;
+        let found = rows.found.as_deref().map(read).transpose()?;
         let mut profiles: Vec<(ProfessionalRow, AccountRow)> = rows
+            .profiles
             .iter()
-            .filter_map(|(_, profile, account)| Some((profile.as_deref()?, account.as_deref()?)))
             .map(|(profile, account)| Ok::<_, QueryError>((read(profile)?, read(account)?)))
             .collect::<Result<_, _>>()?;
         sort_by_account(&mut profiles);
         Ok((found, profiles))
+    }
+
+    /// The rows of identities, by the identity that stands in them: no identity sees another's (T30).
+    async fn person_rows(&self, identities: Vec<IdentityId>) -> Result<HashMap<IdentityId, PersonRows>, QueryError> {
+        let select = format!(
+            "select i.key, i.body, null, '' as place from identities i where {} union all \
+             select p.identity, p.body, (select a.body from accounts a where a.key = p.account), p.key from \
+             (select p.*, row_number() over (partition by p.identity order by p.key) as number from professionals p \
+             where {}) as p where p.number <= $2 order by 4",
+            self.location.is_listed("i.key"),
+            self.location.is_listed("p.identity"),
+        );
+        let rows: Vec<(String, String, Option<String>, String)> = sqlx::query_as(AssertSqlSafe(select))
+            .bind(json(&identities))
+            .bind(PROFILES_MAX as i64)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut found: HashMap<IdentityId, PersonRows> = HashMap::with_capacity(identities.len());
+        for (identity, body, account, place) in rows {
+            let Ok(identity) = identity.parse() else { continue }; // not written by us
+            let person = found.entry(identity).or_default();
+            match account {
+                Some(account) => person.profiles.push((body, account)),
+                None if place.is_empty() => person.found = Some(body),
+                None => {} // an account that the views do not show yet
+            }
+        }
+        Ok(found)
     }
 
     /// Lists an account's people in order of their ids, after `after`; nobody for a reader who is neither staff nor an

@@ -1,5 +1,6 @@
 //! Asking the views: one statement each, which also checks what the reader may see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::Position;
@@ -9,6 +10,8 @@ use sqlx::AnyPool;
 use store::Location;
 use tokio::sync::watch;
 
+use crate::gather::Gather;
+use crate::professionals::PersonRows;
 use crate::view::UnreadableRow;
 
 /// How long an answer waits for the views before it says that they are behind.
@@ -53,11 +56,12 @@ pub struct Views {
     pub(crate) pool: AnyPool,
     pub(crate) location: Location,
     followed: watch::Receiver<Position>,
+    pub(crate) people: Arc<Gather<IdentityId, PersonRows>>,
 }
 
 impl Views {
     pub(crate) fn new(pool: AnyPool, location: Location, followed: watch::Receiver<Position>) -> Self {
-        Self { pool, location, followed }
+        Self { pool, location, followed, people: Arc::default() }
     }
 
     /// The position up to which every view has followed the log, as this node knows it.
