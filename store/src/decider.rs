@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::engine::{BatchCommand, Check};
+use crate::engine::{BatchCommand, Check, RowAndKey};
 use crate::envelope;
 use crate::memory::{Memory, Remembered};
 use crate::random;
@@ -207,10 +207,12 @@ impl Decider {
     }
 
     /// The rows of events that are about anything in memory.
-    pub fn about_memory(&self, rows: Vec<(Position, String)>) -> Vec<(Position, String)> {
+    pub fn about_memory(&self, rows: Vec<RowAndKey>) -> Vec<RowAndKey> {
         let memory = lock(&self.memory);
         let is_remembered = |tag: &str| tag.parse().ok().and_then(Tag::subject).is_some_and(|it| memory.contains(&it));
-        rows.into_iter().filter(|(_, envelope)| envelope::tags(envelope).iter().any(|tag| is_remembered(tag))).collect()
+        rows.into_iter()
+            .filter(|(_, envelope, _)| envelope::tags(envelope).iter().any(|tag| is_remembered(tag)))
+            .collect()
     }
 
     /// Takes in what others appended. Tells which states have become others.

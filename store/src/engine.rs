@@ -7,6 +7,7 @@ use domain::tag::TagKey;
 use uuid::Uuid;
 
 use crate::durability::Weakness;
+use crate::envelope::SEALED_FOR;
 
 mod postgres;
 mod sqlite;
@@ -14,9 +15,18 @@ mod sqlite;
 pub(crate) use postgres::PostgresEngine;
 pub(crate) use sqlite::SqliteEngine;
 
-/// The rows of the events after `$1` up to `$2`.
-pub(crate) const SELECT_BETWEEN: &str =
-    "select position, envelope from event where position > $1 and position <= $2 order by position";
+/// An event's row, with the wrapped key of the person whose data it carries, if that is still there.
+pub(crate) type RowAndKey = (Position, String, Option<String>);
+
+/// The rows of the events after `$1` up to `$2`, with keys; `instr` is the engine's function that finds a text in another.
+pub(crate) fn select_between(instr: &str) -> String {
+    format!(
+        "select e.position, e.envelope, k.wrapped from event e left join person_key k \
+         on k.person = substr(e.envelope, {instr}(e.envelope, '{SEALED_FOR}') + {}, 36) \
+         where e.position > $1 and e.position <= $2 order by e.position",
+        SEALED_FOR.len()
+    )
+}
 
 /// The rows of a subject's events after a position; `$1` and `$2` are its least and greatest key.
 pub(crate) const SELECT_SUBJECT: &str = "select e.position, e.envelope from event e \
@@ -91,8 +101,8 @@ pub(crate) trait Engine: Send {
     /// Begins a transaction, takes the append lock and tells the head. [`Engine::append_locked`] ends it.
     async fn lock(&mut self) -> Result<Position, sqlx::Error>;
 
-    /// Reads the events after one position up to another, in order.
-    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error>;
+    /// Reads the events after one position up to another, in order, with the keys that open them.
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error>;
 
     /// Reads the events under any of these tags: each once, in order.
     async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error>;

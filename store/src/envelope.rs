@@ -87,6 +87,10 @@ pub(crate) fn write(recorded: &Recorded, key: Option<&PersonKey>) -> String {
     serde_json::to_string(&envelope).expect("invariant: an envelope of texts and numbers is JSON")
 }
 
+/// What stands before the id of the person whose data an envelope carries. No text in it looks like this: quotes within
+/// texts are escaped.
+pub(crate) const SEALED_FOR: &str = "\"sealed\":{\"person\":\"";
+
 /// The person whose data an envelope carries, if any.
 pub(crate) fn person(envelope: &str) -> Option<Uuid> {
     #[derive(Deserialize)]

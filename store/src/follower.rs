@@ -9,8 +9,8 @@ use domain::tag::{Class, Subject, TagKey};
 use uuid::Uuid;
 
 use crate::decider::{Decider, Prepared, Queued, is_about, lock};
-use crate::engine::Engine;
-use crate::envelope::Closed;
+use crate::engine::{Engine, RowAndKey};
+use crate::envelope::{self, Closed};
 use crate::memory::Remembered;
 
 /// Events of others that are read at once to keep the states in memory current.
@@ -70,7 +70,7 @@ impl Follower {
             let count = rows.len();
             let about_memory = self.decider.about_memory(rows);
             self.is_apart = about_memory.len() * WORTH < count;
-            match self.open(&about_memory).await {
+            match self.open(&self.unwrap(about_memory)).await {
                 Ok(events) => changed = self.decider.take_in(&events),
                 Err(_) => lock(&self.decider.memory).clear(), // whoever needs a state loads it, and sees what is wrong
             }
@@ -105,6 +105,21 @@ impl Follower {
         let rows = self.reader.under(tags).await?;
         let newest = rows.last().map_or(0, |(newest, _)| *newest);
         Ok((self.open(&rows).await?, newest))
+    }
+
+    /// Keeps the keys that came with rows at hand.
+    fn unwrap(&self, rows: Vec<RowAndKey>) -> Vec<(Position, String)> {
+        let keys = &self.decider.keys;
+        let unwrap = |(position, envelope, wrapped): RowAndKey| {
+            let person = envelope::person(&envelope).filter(|person| keys.remembered(*person).is_none());
+            let key =
+                person.zip(wrapped).and_then(|(person, wrapped)| Some((person, keys.unwrap(person, &wrapped).ok()?)));
+            if let Some((person, key)) = key {
+                keys.remember(person, key);
+            }
+            (position, envelope)
+        };
+        rows.into_iter().map(unwrap).collect()
     }
 
     /// Opens what stands in rows, with keys read on the same connection.

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use domain::event::Position;
 use domain::tag::TagKey;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, SELECT_BETWEEN, Verdicts, parse_keys};
+use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
 use crate::durability::Weakness;
 
 const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position in \
@@ -100,8 +100,9 @@ impl Engine for PostgresEngine {
         sqlx::raw_sql(END_TURN).execute(self.connection().await?).await.map(drop)
     }
 
-    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        sqlx::query_as(SELECT_BETWEEN).bind(after).bind(until).fetch_all(self.connection().await?).await
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
+        let select = AssertSqlSafe(select_between("strpos"));
+        sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
     async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {

@@ -7,10 +7,10 @@ use domain::event::Position;
 use domain::tag::TagKey;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, SELECT_BETWEEN, Verdicts, parse_keys};
+use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
 use crate::durability::Weakness;
 
 /// One connection that holds the write lock while it appends.
@@ -156,8 +156,9 @@ impl Engine for SqliteEngine {
         Ok(())
     }
 
-    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
-        sqlx::query_as(SELECT_BETWEEN).bind(after).bind(until).fetch_all(self.connection().await?).await
+    async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
+        let select = AssertSqlSafe(select_between("instr"));
+        sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
     async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {
