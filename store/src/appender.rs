@@ -77,10 +77,8 @@ impl Pace {
         if self.commands >= BUSY {
             self.judged = (self.judged.0 + last.0, self.judged.1 + last.1);
         }
-        if self.judged.1 >= HOT_OF {
-            if are_many(std::mem::take(&mut self.judged)) {
-                self.hot_for = HOT_FOR;
-            }
+        if self.judged.1 >= HOT_OF && are_many(std::mem::take(&mut self.judged)) {
+            self.hot_for = HOT_FOR;
         }
         (self.commands, self.met) = (commands, 0);
     }
