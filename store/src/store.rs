@@ -547,10 +547,7 @@ pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConn
 /// Opens a pool on the log's database.
 pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
     match location {
-        // Every statement is a look by a key: to plan each anew would take longer than to run it.
-        Location::Postgres(url) => {
-            open_pool(url.reveal(), connections_max, Some("set plan_cache_mode = force_generic_plan")).await
-        }
+        Location::Postgres(url) => open_pool(url.reveal(), connections_max, None).await,
         Location::Folder(folder) => sqlite_pool(folder, "log.db", connections_max, "full").await,
     }
 }
