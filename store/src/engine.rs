@@ -28,16 +28,6 @@ pub(crate) fn select_between(instr: &str) -> String {
     )
 }
 
-/// The rows of a subject's events after a position; `$1` and `$2` are its least and greatest key.
-pub(crate) const SELECT_SUBJECT: &str = "select e.position, e.envelope from event e \
-     where e.position in (select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3) \
-     order by e.position";
-
-/// The rows of the next `$4` of them.
-pub(crate) const SELECT_SUBJECT_PAGE: &str = "select e.position, e.envelope from event e \
-     where e.position in (select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3 \
-     order by t.position limit $4) order by e.position";
-
 /// One command of a batch, as the database sees it.
 #[derive(Debug, Default)]
 pub(crate) struct BatchCommand {

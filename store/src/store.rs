@@ -17,7 +17,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolCopyExt as _, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::copied;
 use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
-use crate::engine::{Engine, PostgresEngine, SELECT_SUBJECT, SELECT_SUBJECT_PAGE, SqliteEngine};
+use crate::engine::{Engine, PostgresEngine, SqliteEngine};
 use crate::envelope::{Closed, UnreadableEvent};
 use crate::look::Look;
 use crate::memory::{Memory, Remembered};
@@ -80,6 +80,19 @@ impl Location {
             }
             Self::Folder(_) => format!("{column} in (select value from json_each($1))"),
         }
+    }
+
+    /// SQL for the rows of a subject's events after `$3`; `$1` and `$2` are its least and greatest key. `limit` ends the
+    /// look into the index.
+    fn select_subject(&self, limit: &str) -> String {
+        let positions =
+            format!("select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3 {limit}");
+        let listed = match self {
+            // As in [`Location::is_listed`]: whatever the planner believes about the tables, it joins none of them whole.
+            Self::Postgres(_) => format!("= any (array ({positions}))"),
+            Self::Folder(_) => format!("in ({positions})"),
+        };
+        format!("select e.position, e.envelope from event e where e.position {listed} order by e.position")
     }
 
     /// The SQL function that makes a table, with the column `value`, of the JSON array that is bound as `$1`.
@@ -381,7 +394,7 @@ impl Store {
     /// # Errors
     /// The log cannot be read, or an event in it is not readable by this release.
     pub async fn events_about(&self, subject: &Subject) -> Result<Vec<Recorded>, ReadError> {
-        let rows: Vec<(Position, String)> = sqlx::query_as(SELECT_SUBJECT)
+        let rows: Vec<(Position, String)> = sqlx::query_as(AssertSqlSafe(self.location.select_subject("")))
             .bind(TagKey::first(subject).0)
             .bind(TagKey::last(subject).0)
             .bind(0_i64)
@@ -401,8 +414,9 @@ impl Store {
         mut after: Position,
         limit: i64,
     ) -> Result<Vec<Recorded>, ReadError> {
+        let select = self.location.select_subject("order by t.position limit $4");
         loop {
-            let rows: Vec<(Position, String)> = sqlx::query_as(SELECT_SUBJECT_PAGE)
+            let rows: Vec<(Position, String)> = sqlx::query_as(AssertSqlSafe(select.clone()))
                 .bind(TagKey::first(subject).0)
                 .bind(TagKey::last(subject).0)
                 .bind(after)
@@ -507,7 +521,7 @@ impl Store {
         );
         let list = serde_json::to_string(&persons).expect("invariant: a list of ids is JSON");
         let found: Option<String> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(list).bind("\n").fetch_one(&self.pool).await?;
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(list).bind("\n").fetch_one(&self.pool).await?;
         for (person, wrapped) in found.iter().flat_map(|found| found.lines()).filter_map(|line| line.split_once(' ')) {
             let Ok(person) = person.parse() else { continue }; // not written by us
             let key = self.keys.unwrap(person, wrapped).map_err(|_| ReadError::Key { person })?;
