@@ -357,20 +357,18 @@ impl Views {
         self.find("select i.body from invitations i where i.mail = $1", &[&mail.to_string()]).await
     }
 
-    /// Finds what the page of an invitation shows.
+    /// Finds what the page and the mail of an invitation show; nothing where its person is deleted.
     ///
     /// # Errors
     /// The views cannot be read.
     pub async fn invitation_context(&self, id: InvitationId) -> Result<Option<InvitationContext>, QueryError> {
-        Ok(self.invitation_contexts(&[id]).await?.pop())
+        self.contexts.get(id, |ids| self.invitation_contexts(ids)).await
     }
 
-    /// Finds what the mails of invitations show, in any order; those that there are not, or whose person is deleted, are
-    /// left out.
-    ///
-    /// # Errors
-    /// The views cannot be read.
-    pub async fn invitation_contexts(&self, ids: &[InvitationId]) -> Result<Vec<InvitationContext>, QueryError> {
+    async fn invitation_contexts(
+        &self,
+        ids: Vec<InvitationId>,
+    ) -> Result<HashMap<InvitationId, Option<InvitationContext>>, QueryError> {
         let select = format!("select i.body from invitations i where {}", self.location.is_listed("i.key"));
         let bodies: Vec<String> =
             sqlx::query_scalar(AssertSqlSafe(select)).bind(json(&ids)).fetch_all(&self.pool).await?;
@@ -391,17 +389,18 @@ impl Views {
         );
         let rows: Vec<ConcernedRow> =
             sqlx::query_as(AssertSqlSafe(select)).bind(json(&concerned)).fetch_all(&self.pool).await?;
-        let mut contexts = Vec::with_capacity(rows.len());
+        let mut contexts = HashMap::with_capacity(rows.len());
         for (id, professional, account, inviter, partner) in rows {
             if let Some(((invitation, professional), account)) = invitations.remove(&id).zip(professional).zip(account)
             {
-                contexts.push(InvitationContext {
-                    invitation,
+                let context = InvitationContext {
                     professional: read(&professional)?,
                     account: read(&account)?,
                     inviter: inviter.as_deref().map(read).transpose()?,
                     partner: partner.as_deref().map(read).transpose()?,
-                });
+                    invitation,
+                };
+                contexts.insert(context.invitation.id, Some(context));
             }
         }
         Ok(contexts)

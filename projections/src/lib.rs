@@ -16,7 +16,6 @@ pub mod tables;
 pub mod projector;
 pub mod rebuild;
 pub mod views;
-mod gather;
 pub mod as_of;
 
 pub use projector::Projector;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::Position;
-use domain::ids::{IdentityId, ProfessionalId};
+use domain::ids::{IdentityId, InvitationId, ProfessionalId};
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use store::Location;
+use store::gather::Gather;
 use tokio::sync::watch;
 
-use crate::gather::Gather;
+use crate::invitations::InvitationContext;
 use crate::professionals::PersonRows;
 use crate::view::UnreadableRow;
 
@@ -57,11 +58,12 @@ pub struct Views {
     pub(crate) location: Location,
     followed: watch::Receiver<Position>,
     pub(crate) people: Arc<Gather<IdentityId, PersonRows>>,
+    pub(crate) contexts: Arc<Gather<InvitationId, Option<InvitationContext>>>,
 }
 
 impl Views {
     pub(crate) fn new(pool: AnyPool, location: Location, followed: watch::Receiver<Position>) -> Self {
-        Self { pool, location, followed, people: Arc::default() }
+        Self { pool, location, followed, people: Arc::default(), contexts: Arc::default() }
     }
 
     /// The position up to which every view has followed the log, as this node knows it.

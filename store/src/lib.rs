@@ -1,7 +1,7 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `decider` and `follower` its two hands; `memory`, `turns`, `look` and `engine` are what they work with. Then what
+//! writer, `decider` and `follower` its two hands; `memory`, `turns` and `engine` are what they work with. Then what
 //! events look like at rest, and the working state.
 
 pub mod store;
@@ -10,7 +10,6 @@ mod decider;
 mod follower;
 mod memory;
 mod turns;
-mod look;
 mod engine;
 mod copied;
 pub mod envelope;
@@ -24,5 +23,6 @@ pub mod secret;
 pub mod clock;
 pub mod random;
 mod generations;
+pub mod gather;
 
 pub use store::{ExecuteError, Executed, Location, OpenError, ReadError, Store};

@@ -29,7 +29,7 @@ use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SqliteEngine};
 use crate::envelope::{Closed, UnreadableEvent};
-use crate::look::Look;
+use crate::gather::Gather;
 use crate::memory::{Memory, Remembered};
 use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
@@ -182,7 +182,7 @@ pub struct Store {
     pub(crate) identities: Arc<identities::Remembered>,
     /// Up to where this node has forgotten the keys of erased persons.
     erased_until: Arc<AtomicI64>,
-    erased: Arc<Look>,
+    erased: Arc<Gather<(), ()>>,
     memory: Arc<Mutex<Memory>>,
     turns: Arc<Turns>,
     queue: mpsc::Sender<Queued>,
@@ -508,7 +508,7 @@ impl Store {
     pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
-        self.erased.share(self.forget_erased()).await?;
+        self.erased.get((), |_| async { self.forget_erased().await.map(|()| HashMap::new()) }).await?;
         let mut keys = self.keys.remembered_of(&persons);
         persons.retain(|person| !keys.contains_key(person));
         if persons.is_empty() {

@@ -105,7 +105,7 @@ on_both! {
     }
 
     /// More was appended elsewhere than anybody reads to keep up: what is in memory is asked about again.
-    async fn a_writer_that_lost_track_is_not_misled(bench: &Bench) {
+    async fn t59_a_writer_that_lost_track_is_not_misled(bench: &Bench) {
         let writers = bench.writers(2).await;
         let (account, untouched) = (an_account(&writers[0]).await, an_account(&writers[0]).await);
         let (_, link) = somebody_invited(&writers[0], account).await;

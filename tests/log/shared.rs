@@ -1,5 +1,5 @@
 //! The part of the log's tests that others use, too: `#[path = "log/shared.rs"] mod log;`.
-#![allow(dead_code, reason = "the log's own tests use the rest")]
+#![expect(dead_code, reason = "the log's own tests use the rest")]
 
 #[macro_use]
 pub mod bench;

@@ -108,7 +108,7 @@ on_both! {
     }
 
     /// The views need not have followed: the claim tells.
-    async fn a_mail_is_not_sent_to_an_address_that_changed_after_it_was_found(bench: &Bench) {
+    async fn t59_a_mail_is_not_sent_to_an_address_that_changed_after_it_was_found(bench: &Bench) {
         let Desk { node, .. } = Desk::open(bench).await;
         let (store, views) = (node.store.clone(), node.views.clone());
         let account = an_account(&store).await;

@@ -2,7 +2,7 @@
 //!
 //! Everything starts on a free port of the loopback, waits until it answers, and is gone when it is dropped, or when the
 //! test dies in any other way. Reading order: `server`, then any of the others.
-#![allow(dead_code, unused_imports, reason = "every test uses some of it, none uses all")]
+#![expect(dead_code, unused_imports, reason = "every test uses some of it, none uses all")]
 
 pub mod browser;
 pub mod clock;

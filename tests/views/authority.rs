@@ -10,7 +10,7 @@ use projections::{Reader, Views};
 use store::Store;
 
 use super::node::Node;
-use crate::log::bench::{Bench, run};
+use crate::log::bench::{Bench, at_once, run};
 use crate::log::commands::*;
 
 /// Somebody with a profile that is tied to an identity.
@@ -77,6 +77,30 @@ on_both! {
             assert_eq!((profiles[0].0.id, profiles[0].1.id), (member.professional, member.account));
         }
         assert_eq!(views.profiles(nobody).await.unwrap(), []);
+    }
+
+    /// T30: one read answers many who ask at once, and nobody sees another's profiles in it.
+    async fn t30_of_many_who_ask_at_once_each_sees_its_own(bench: &Bench) {
+        let node = Node::start(bench).await;
+        let mut members = Vec::new();
+        for _ in 0..5 {
+            let account = an_account(&node.store).await;
+            members.push(a_member(&node.store, account).await);
+        }
+        node.follow().await;
+        let stranger = fresh_identity();
+        let asked = (0..60).map(|number| members.get(number % 6).map_or(stranger, |member| member.identity));
+        let asks = asked.map(|identity| {
+            let views = node.views.clone();
+            async move { (identity, views.identity_with_profiles(identity).await.unwrap()) }
+        });
+        for (identity, (found, profiles)) in at_once(asks.collect::<Vec<_>>()).await {
+            let own = members.iter().find(|member| member.identity == identity);
+            assert_eq!(found.map(|row| row.id), own.map(|member| member.identity));
+            let seen: Vec<_> = profiles.iter().map(|(profile, account)| (profile.id, account.id)).collect();
+            let expected: Vec<_> = own.map(|member| (member.professional, member.account)).into_iter().collect();
+            assert_eq!(seen, expected);
+        }
     }
 
     /// T30: sessions ask without a pause while the profile moves from one identity to the next, again and again.

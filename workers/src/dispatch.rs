@@ -22,7 +22,7 @@ use projections::views::QueryError;
 use projections::{Reader, Views};
 use store::token::LinkKeys;
 use store::{ExecuteError, Store, random};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
 use crate::mail::OutgoingMail;
@@ -62,12 +62,7 @@ pub struct MailWorker {
 
 impl MailWorker {
     /// Works until `stop` changes; mails under way are finished first.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
-        let (asking, asked) = mpsc::channel(UNDER_WAY_MAX);
-        tokio::join!(self.dispatch(stop, asking), self.read(asked));
-    }
-
-    async fn dispatch(&self, mut stop: watch::Receiver<bool>, asking: mpsc::Sender<Asked>) {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut under_way: HashMap<task::Id, MailId> = HashMap::new();
         // Mails that are done, until the views show it at these positions.
         let mut recorded: HashMap<MailId, Position> = HashMap::new();
@@ -91,8 +86,8 @@ impl MailWorker {
             while under_way.len() < UNDER_WAY_MAX
                 && let Some(mail) = due.pop_front()
             {
-                let (worker, asking, id) = (self.clone(), asking.clone(), mail.id);
-                let task = tasks.spawn(async move { worker.handle(&mail, &asking).await });
+                let (worker, id) = (self.clone(), mail.id);
+                let task = tasks.spawn(async move { worker.handle(&mail).await });
                 under_way.insert(task.id(), id);
             }
             let is_full = under_way.len() >= UNDER_WAY_MAX;
@@ -112,35 +107,10 @@ impl MailWorker {
         })
     }
 
-    /// Reads what mails are made of, for all at once that were claimed meanwhile: a statement costs more for being one
-    /// than for what it reads.
-    ///
-    /// Invariant: a mail goes to the address that is registered when it is claimed, although the views need not show the
-    /// claim yet. They showed the invitation when the mail was found, and a change of address revokes it (R16), so that the
-    /// mail is cancelled in place of the claim.
-    async fn read(&self, mut asked: mpsc::Receiver<Asked>) {
-        let mut taken = Vec::new();
-        while asked.recv_many(&mut taken, UNDER_WAY_MAX).await > 0 {
-            let ids: Vec<InvitationId> = taken.iter().map(|asked| asked.invitation).collect();
-            let contexts = self.views.invitation_contexts(&ids).await;
-            for Asked { invitation, answer } in taken.drain(..) {
-                let found = match &contexts {
-                    Ok(contexts) => Ok(contexts.iter().find(|context| context.invitation.id == invitation).cloned()),
-                    // One that cannot be read is the trouble of its own mail alone (T64).
-                    Err(QueryError::Row(_)) => {
-                        self.views.invitation_context(invitation).await.map_err(|error| later(&error.to_string()))
-                    }
-                    Err(error) => Err(later(&error.to_string())),
-                };
-                let _ = answer.send(found); // a mail that is no longer handled needs no answer
-            }
-        }
-    }
-
     /// Claims, sends and records one mail; tells where the log says so, if it does.
-    async fn handle(&self, mail: &MailRow, asking: &mpsc::Sender<Asked>) -> Option<Position> {
+    async fn handle(&self, mail: &MailRow) -> Option<Position> {
         let (attempt, position) = self.claim(mail).await?;
-        let outcome = match self.compose(mail, position, asking).await {
+        let outcome = match self.compose(mail, position).await {
             Ok(outgoing) => self.mailer.send(&outgoing, self.store.clock().now()).await.into(),
             Err(outcome) => outcome,
         };
@@ -176,24 +146,18 @@ impl MailWorker {
     }
 
     /// Writes the mail, with secrets derived on the spot.
-    async fn compose(
-        &self,
-        mail: &MailRow,
-        claimed_at: Position,
-        asking: &mpsc::Sender<Asked>,
-    ) -> Result<OutgoingMail, MailOutcome> {
+    ///
+    /// Invariant: a link or a code goes to the address that is registered when its mail is claimed, although the views need
+    /// not show the claim yet. They showed the invitation when the mail was found, and a change of address revokes it (R16),
+    /// so that the mail is cancelled in place of the claim.
+    async fn compose(&self, mail: &MailRow, claimed_at: Position) -> Result<OutgoingMail, MailOutcome> {
         let composed = match (&mail.content, mail.invitation) {
             (Content::Notice { notice, to, address, appointment }, _) => {
                 self.views.wait_for(claimed_at).await;
                 let notice = Composed { notice: *notice, to: *to, address: address.as_deref() };
                 self.compose_notice(mail, notice, *appointment).await
             }
-            (_, Some(invitation)) => {
-                let (answer, answered) = oneshot::channel();
-                let _ = asking.send(Asked { invitation, answer }).await; // without an answer, it is tried later
-                let context = answered.await.unwrap_or_else(|_| Err(later("the views are no longer read")))?;
-                self.compose_invitation(mail, context)
-            }
+            (_, Some(invitation)) => self.compose_invitation(mail, invitation).await,
             (_, None) => Err(never("a mail about an invitation names none")),
         };
         let (to, to_name, rendered) = composed?;
@@ -202,7 +166,8 @@ impl MailWorker {
     }
 
     /// A link or a code, to the address that is registered now.
-    fn compose_invitation(&self, mail: &MailRow, context: Option<InvitationContext>) -> Result<Letter, MailOutcome> {
+    async fn compose_invitation(&self, mail: &MailRow, invitation: InvitationId) -> Result<Letter, MailOutcome> {
+        let context = self.views.invitation_context(invitation).await.map_err(|error| later(&error.to_string()))?;
         let context = context.ok_or_else(|| later("the views do not show the invitation yet"))?;
         let (to, to_name) = addressee(&context.professional)?;
         let rendered =
@@ -338,12 +303,6 @@ impl From<Outcome> for MailOutcome {
             Outcome::Unknown { reply } => Self::Unknown { reply },
         }
     }
-}
-
-/// Somebody wants to know what a mail about an invitation is made of.
-struct Asked {
-    invitation: InvitationId,
-    answer: oneshot::Sender<Result<Option<InvitationContext>, MailOutcome>>,
 }
 
 /// Address, name and texts of a mail.

@@ -6,15 +6,18 @@ use std::hash::Hash;
 use std::sync::Mutex;
 
 use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::time::sleep;
+
+use crate::turns::TURN_WAIT;
 
 /// Keys that one read is for at most: more would make the first of them wait for the last.
 const GATHERED_MAX: usize = 128;
 
 /// Those who ask, each for what there is under a key.
 ///
-/// Invariant: whoever asks is answered by a read that began after that, with what it found under this very key. Where a
-/// read fails or is broken off, the others who waited for it read for themselves.
-pub(crate) struct Gather<K, V> {
+/// Invariant: whoever asks is answered by a read that began after that and succeeded, with what it found under this very
+/// key. Where a read for many fails, hangs or is broken off, each of them reads for itself.
+pub struct Gather<K, V> {
     asked: Mutex<Vec<(K, oneshot::Sender<V>)>>,
     /// Whoever holds it reads, for all who have asked by then.
     turn: Turn<()>,
@@ -34,19 +37,24 @@ impl<K, V> fmt::Debug for Gather<K, V> {
 
 impl<K: Copy + Eq + Hash, V: Clone + Default> Gather<K, V> {
     /// Finds what there is under a key; nothing is what `V` is by default. `read` reads for many keys.
-    pub async fn get<E, Reading>(&self, key: K, read: impl FnOnce(Vec<K>) -> Reading) -> Result<V, E>
+    ///
+    /// # Errors
+    /// The read for this key alone fails.
+    pub async fn get<E, Reading>(&self, key: K, read: impl Fn(Vec<K>) -> Reading) -> Result<V, E>
     where
         Reading: Future<Output = Result<HashMap<K, V>, E>>,
     {
+        let alone = async || Ok(read(vec![key]).await?.remove(&key).unwrap_or_default());
         let (answer, mut answered) = oneshot::channel();
         self.asked().push((key, answer));
         let _turn = tokio::select! {
             biased;
             answer = &mut answered => match answer {
                 Ok(found) => return Ok(found),
-                Err(_) => return Ok(read(vec![key]).await?.remove(&key).unwrap_or_default()),
+                Err(_) => return alone().await,
             },
             turn = self.turn.lock() => turn,
+            () = sleep(TURN_WAIT) => return alone().await,
         };
         let asked: Vec<_> = {
             let mut asked = self.asked();
@@ -58,7 +66,15 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Gather<K, V> {
         if !keys.contains(&key) {
             keys.push(key); // where more have asked before
         }
-        let found = read(keys).await?;
+        let is_alone = keys.len() == 1;
+        let found = match read(keys).await {
+            Ok(found) => found,
+            Err(error) if is_alone => return Err(error),
+            Err(_) => {
+                drop(asked); // which tells them
+                return alone().await;
+            }
+        };
         for (key, answer) in asked {
             let _ = answer.send(found.get(&key).cloned().unwrap_or_default()); // who has gone needs no answer
         }
@@ -106,19 +122,46 @@ mod tests {
         assert!((3..=5).contains(&reads.load(Ordering::SeqCst)), "{reads:?}");
     }
 
+    /// T64: what cannot be read is the trouble of whoever wants it.
     #[tokio::test]
-    async fn a_read_that_fails_is_the_trouble_of_whoever_made_it() {
-        let (gather, reads) = (Doubles::default(), AtomicUsize::new(0));
+    async fn t64_a_read_that_fails_for_one_fails_for_nobody_else() {
+        let gather = Doubles::default();
         let asks = (0..10).map(|key| {
             gather.get(key, async |keys: Vec<usize>| {
-                let number = reads.fetch_add(1, Ordering::SeqCst);
                 yield_now().await;
-                if number == 1 { Err("broken") } else { Ok(doubles(&keys)) }
+                if keys.contains(&3) { Err("broken") } else { Ok(doubles(&keys)) }
             })
         });
-        let found = join_all(asks).await;
-        assert_eq!(found.iter().filter(|found| found.is_err()).count(), 1);
-        assert!(found.iter().enumerate().all(|(key, found)| found.is_err() || *found == Ok(key * 2)));
+        for (key, found) in join_all(asks).await.into_iter().enumerate() {
+            assert_eq!(found, if key == 3 { Err("broken") } else { Ok(key * 2) });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_that_hangs_keeps_nobody_for_long() {
+        let gather = Doubles::default();
+        let hanging = gather.get(1, async |_: Vec<usize>| std::future::pending::<Result<_, ()>>().await);
+        let other = gather.get(2, async |keys: Vec<usize>| Ok::<_, ()>(doubles(&keys)));
+        tokio::select! {
+            biased;
+            _ = hanging => unreachable!("it hangs"),
+            found = other => assert_eq!(found, Ok(4)),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_somebody_asked_is_no_answer() {
+        let (gather, reads) = (Doubles::default(), AtomicUsize::new(0));
+        for _ in 0..2 {
+            gather
+                .get(1, async |keys: Vec<usize>| {
+                    reads.fetch_add(1, Ordering::SeqCst);
+                    Ok::<_, ()>(doubles(&keys))
+                })
+                .await
+                .unwrap();
+        }
+        assert_eq!(reads.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
