@@ -34,8 +34,10 @@ impl PostgresEngine {
             .options([
                 ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),
+                ("enable_bitmapscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                ("max_parallel_workers_per_gather", "0"),
                 ("jit", "off"),
                 ("default_transaction_isolation", "read committed"),
                 ("idle_in_transaction_session_timeout", "60s"),
