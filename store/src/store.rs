@@ -508,8 +508,11 @@ impl Store {
     pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
-        self.erased.get((), |_| async { self.forget_erased().await.map(|()| HashMap::new()) }).await?;
         let mut keys = self.keys.remembered_of(&persons);
+        if !keys.is_empty() {
+            self.erased.get((), |_| async { self.forget_erased().await.map(|()| HashMap::new()) }).await?;
+            keys = self.keys.remembered_of(&keys.into_keys().collect::<Vec<_>>());
+        }
         persons.retain(|person| !keys.contains_key(person));
         if persons.is_empty() {
             return Ok(keys);
