@@ -94,8 +94,8 @@ pub(crate) trait Engine: Send {
     /// Reads the events after one position up to another, in order, with the keys that open them.
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error>;
 
-    /// Reads the events under any of these tags: each once, in order.
-    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error>;
+    /// Reads the events under any of these tags after a position: each once, in order.
+    async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error>;
 
     /// Reads wrapped keys of persons.
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error>;

@@ -63,9 +63,9 @@ impl Follower {
         let known = lock(&self.decider.memory).head;
         let mut changed = HashSet::new();
         let worth_reading = if self.is_apart { FOLLOWED_FOR_EACH * commands } else { FOLLOWED_MAX };
-        if (before - known) as usize > worth_reading {
-            lock(&self.decider.memory).lose_track();
-        } else if before > known {
+        let is_worth_it = (before - known) as usize <= worth_reading;
+        lock(&self.decider.memory).set_follows(is_worth_it);
+        if before > known && is_worth_it {
             let rows = self.reader.between(known, before).await?;
             let count = rows.len();
             let about_memory = self.decider.about_memory(rows);
@@ -81,30 +81,35 @@ impl Follower {
         Ok(changed)
     }
 
-    /// Loads the states that commands read and that are not in memory.
+    /// Loads what states that commands read miss, or all of one that is not in memory.
     pub async fn load_missing(&mut self, commands: &[Queued]) -> Result<(), sqlx::Error> {
         let missing: Vec<Subject> = self.decider.missing(commands).into_iter().collect();
         for subjects in missing.chunks(LOADED_AT_ONCE) {
             let classes_of = |subject| Class::ALL.map(|class| TagKey::new(subject, class));
             let tags: Vec<TagKey> = subjects.iter().flat_map(classes_of).collect();
-            let (events, newest) = self.under(&tags).await?;
+            let held: Vec<_> = {
+                let mut memory = lock(&self.decider.memory);
+                let held = |subject| memory.take(subject).unwrap_or_else(|| (Known::nothing(subject), 0));
+                subjects.iter().map(held).collect()
+            };
+            let after = held.iter().map(|(_, seen)| *seen).min().unwrap_or_default();
+            let events = self.under(&tags, after).await?;
             let mut memory = lock(&self.decider.memory);
             // Positions appear in their order: whoever sees one has seen all before.
-            let seen = memory.head.max(newest);
-            for subject in subjects {
-                let mut known = Known::nothing(subject);
-                events.iter().filter(|event| is_about(event, subject)).for_each(|event| known.evolve(event));
-                memory.insert(subject.clone(), Remembered::loaded(known, seen));
+            let newest = events.last().map_or(memory.head, |newest| memory.head.max(newest.position));
+            for (subject, (mut known, seen)) in subjects.iter().zip(held) {
+                let missed = events.iter().filter(|event| event.position > seen && is_about(event, subject));
+                missed.for_each(|event| known.evolve(event));
+                memory.insert(subject.clone(), Remembered::loaded(known, seen.max(newest)));
             }
         }
         Ok(())
     }
 
-    /// Reads the events under these tags, and the newest position among them.
-    pub async fn under(&mut self, tags: &[TagKey]) -> Result<(Vec<Recorded>, Position), sqlx::Error> {
-        let rows = self.reader.under(tags).await?;
-        let newest = rows.last().map_or(0, |(newest, _)| *newest);
-        Ok((self.open(&rows).await?, newest))
+    /// Reads the events under these tags after a position.
+    pub async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<Recorded>, sqlx::Error> {
+        let rows = self.reader.under(tags, after).await?;
+        self.open(&rows).await
     }
 
     /// Keeps the keys that came with rows at hand.

@@ -80,6 +80,8 @@ pub(crate) struct Memory {
     pub requests: Generations<RequestKey, Vec<Recorded>>,
     /// Up to where the log is taken in.
     pub head: Position,
+    /// Whether it is; not while others append more than is worth reading: then no state is current.
+    follows: bool,
     /// The newest edition of any state.
     edition: u64,
 }
@@ -88,7 +90,7 @@ impl Memory {
     /// Nothing is remembered yet of a log that ends at `head`.
     pub fn new(head: Position) -> Self {
         let (subjects, requests) = (Generations::new(SUBJECTS_MAX), Generations::new(REQUESTS_MAX));
-        Self { subjects, requests, head, edition: SPOILED }
+        Self { subjects, requests, head, follows: true, edition: SPOILED }
     }
 
     pub fn contains(&self, subject: &Subject) -> bool {
@@ -133,10 +135,17 @@ impl Memory {
         self.subjects.get(subject).filter(|remembered| remembered.edition != SPOILED)
     }
 
+    /// Takes out a state, and tells up to where it is known: it holds nothing after that.
+    pub fn take(&mut self, subject: &Subject) -> Option<(Known, Position)> {
+        let state = self.subjects.remove(subject)?;
+        let is_exact = state.edition != SPOILED && state.pending == 0 && state.newest <= state.seen;
+        is_exact.then_some((state.known, state.seen))
+    }
+
     /// Puts a state that was loaded in, as a new edition.
     pub fn insert(&mut self, subject: Subject, loaded: Remembered) {
         self.edition += 1;
-        let is_current = loaded.seen >= self.head;
+        let is_current = self.follows && loaded.seen >= self.head;
         self.subjects.insert(subject, Remembered { edition: self.edition, is_current, ..loaded });
     }
 
@@ -159,10 +168,11 @@ impl Memory {
     /// the log at `head`; `is_about` says whether any of its events is about the subject. If the state is another one by
     /// now, that one misses them.
     pub fn stands(&mut self, subject: &Subject, edition: u64, head: Position, is_about: bool) {
+        let follows = self.follows;
         match self.get(subject) {
             Some(state) if state.edition == edition => {
                 if !state.is_current {
-                    (state.is_current, state.seen) = (true, head);
+                    (state.is_current, state.seen) = (follows, head);
                 }
                 if is_about {
                     state.newest = head;
@@ -208,11 +218,13 @@ impl Memory {
         self.subjects.remove(subject);
     }
 
-    /// Takes note that others have appended more than is worth reading: of each state the database is asked again.
-    pub fn lose_track(&mut self) {
-        for state in self.subjects.values_mut().filter(|state| state.is_current) {
-            state.is_current = false;
-            state.seen = state.seen.max(self.head);
+    /// Takes note whether the log is taken in again, or else what others append is more than is worth reading: then of each
+    /// state the database is asked.
+    pub fn set_follows(&mut self, follows: bool) {
+        if std::mem::replace(&mut self.follows, follows) && !follows {
+            for state in self.subjects.values_mut().filter(|state| state.is_current) {
+                (state.is_current, state.seen) = (false, state.seen.max(self.head));
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
 use crate::durability::Weakness;
 
-const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position in \
-     (select t.position from event_tag t where t.tag = any ($1)) order by e.position";
+const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position = any (array \
+     (select t.position from event_tag t where t.tag = any ($1) and t.position > $2)) order by e.position";
 
 const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
@@ -107,9 +107,9 @@ impl Engine for PostgresEngine {
         sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
-    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+    async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
         let tags: Vec<i64> = tags.iter().map(|tag| tag.0).collect();
-        sqlx::query_as(SELECT_UNDER).bind(tags).fetch_all(self.connection().await?).await
+        sqlx::query_as(SELECT_UNDER).bind(tags).bind(after).fetch_all(self.connection().await?).await
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {

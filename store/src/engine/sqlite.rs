@@ -161,13 +161,14 @@ impl Engine for SqliteEngine {
         sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
-    async fn under(&mut self, tags: &[TagKey]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+    async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
         let tags: Vec<i64> = tags.iter().map(|tag| tag.0).collect();
         sqlx::query_as(
             "select e.position, e.envelope from event e where e.position in (select t.position from json_each($1) c \
-             cross join event_tag t where t.tag = c.value) order by e.position",
+             cross join event_tag t where t.tag = c.value and t.position > $2) order by e.position",
         )
         .bind(json!(tags).to_string())
+        .bind(after)
         .fetch_all(self.connection().await?)
         .await
     }
