@@ -249,7 +249,7 @@ impl Appender {
 
     /// Looks for what others have appended before a batch leaves.
     async fn look(&mut self, flight: &mut Prepared) {
-        match self.follower.follow_to_head(flight.len(), flight).await {
+        match self.follower.follow_to_head(flight).await {
             Ok(changed) => {
                 self.pace.met = flight.reading(&changed);
                 if !changed.is_empty() {
@@ -402,7 +402,7 @@ async fn take_turn(
             taken = &mut turn => Some(taken?),
             () = tokio::time::sleep(FOLLOW_EVERY) => None,
         };
-        changed.extend(follower.follow_to_head(FOLLOWED_MAX, flight).await?);
+        changed.extend(follower.follow_to_head(flight).await?);
         if taken.is_some() {
             return Ok(changed);
         }

@@ -40,19 +40,16 @@ impl Follower {
         self.reader.give_up().await;
     }
 
-    /// Takes in what others appended until now, while nothing of ours is under way; see [`Follower::follow`].
-    pub async fn follow_to_head(
-        &mut self,
-        commands: usize,
-        prepared: &mut Prepared,
-    ) -> Result<HashSet<Subject>, sqlx::Error> {
-        let head = self.reader.head().await?;
-        self.follow(head, head, commands, prepared).await
+    /// Takes in what others appended until now, while nothing of ours is under way. Tells which states have become others.
+    pub async fn follow_to_head(&mut self, prepared: &mut Prepared) -> Result<HashSet<Subject>, sqlx::Error> {
+        let known = lock(&self.decider.memory).head;
+        let rows = self.reader.between(known, known + FOLLOWED_MAX as Position + 1).await?;
+        let head = rows.last().map_or(known, |(newest, ..)| *newest);
+        Ok(self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared).await)
     }
 
     /// Takes in what others appended up to `before`, unless it is too much for one who has so many `commands`; the log has
-    /// come to `head` since, by us alone. What was decided on states that have become others is decided again. Tells
-    /// which have.
+    /// come to `head` since, by us alone. Tells which states have become others.
     pub async fn follow(
         &mut self,
         before: Position,
@@ -61,12 +58,26 @@ impl Follower {
         prepared: &mut Prepared,
     ) -> Result<HashSet<Subject>, sqlx::Error> {
         let known = lock(&self.decider.memory).head;
-        let mut changed = HashSet::new();
         let worth_reading = if self.is_apart { FOLLOWED_FOR_EACH * commands } else { FOLLOWED_MAX };
-        let is_worth_it = (before - known) as usize <= worth_reading;
-        lock(&self.decider.memory).set_follows(is_worth_it);
-        if before > known && is_worth_it {
-            let rows = self.reader.between(known, before).await?;
+        let rows = match (before - known) as usize {
+            0 => Some(Vec::new()),
+            count if count <= worth_reading => Some(self.reader.between(known, before).await?),
+            _ => None,
+        };
+        Ok(self.take_in(rows, head, prepared).await)
+    }
+
+    /// Takes in what others appended, unless it was too much to be read. What was decided on states that have become others is
+    /// decided again.
+    async fn take_in(
+        &mut self,
+        rows: Option<Vec<RowAndKey>>,
+        head: Position,
+        prepared: &mut Prepared,
+    ) -> HashSet<Subject> {
+        let mut changed = HashSet::new();
+        lock(&self.decider.memory).set_follows(rows.is_some());
+        if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
             let count = rows.len();
             let about_memory = self.decider.about_memory(rows);
             self.is_apart = about_memory.len() * WORTH < count;
@@ -78,7 +89,7 @@ impl Follower {
             self.decider.decide(stale, prepared);
         }
         lock(&self.decider.memory).head = head;
-        Ok(changed)
+        changed
     }
 
     /// Loads what states that commands read miss, or all of one that is not in memory.

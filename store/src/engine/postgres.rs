@@ -87,10 +87,6 @@ impl Engine for PostgresEngine {
         sqlx::raw_sql("begin; select log_lock()").fetch_one(self.connection().await?).await?.try_get(0)
     }
 
-    async fn head(&mut self) -> Result<Position, sqlx::Error> {
-        sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
-    }
-
     async fn take_turn(&mut self) -> Result<(), sqlx::Error> {
         match sqlx::raw_sql(TAKE_TURN).execute(self.connection().await?).await {
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(()),

@@ -140,10 +140,6 @@ impl Engine for SqliteEngine {
 
     async fn lock(&mut self) -> Result<Position, sqlx::Error> {
         self.run("begin immediate").await?;
-        self.head().await
-    }
-
-    async fn head(&mut self) -> Result<Position, sqlx::Error> {
         sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
     }
 
