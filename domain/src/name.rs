@@ -274,6 +274,10 @@ const LINK_SCHEMES: [&str; 8] = ["tel:", "sms:", "callto:", "skype:", "sip:", "x
 
 /// Whether a mail client could make a link of a part of the name.
 fn looks_like_link(name: &str) -> bool {
+    // No mark of a link below does without one of these, and most names do.
+    if name.is_ascii() && !name.contains(['.', ':', '@', '/', '\\']) {
+        return false;
+    }
     // As it looks: full-width `ｅｖｉｌ` is `evil`, the ideographic full stop separates labels, a mark saves no link.
     let seen: Vec<char> = if name.is_ascii() {
         name.chars().map(|character| character.to_ascii_lowercase()).collect()
