@@ -10,13 +10,13 @@ use domain::decide::{Past, decide};
 use domain::event::{Event, Position, Recorded};
 use domain::ids::EventId;
 use domain::refusal::Refusal;
-use domain::tag::{Class, RequestKey, Subject, Tag, TagKey};
+use domain::tag::{Class, RequestKey, Subject, TagKey};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::engine::{BatchCommand, Check, RowAndKey};
+use crate::engine::{BatchCommand, Check};
 use crate::envelope;
 use crate::memory::{Memory, Remembered};
 use crate::random;
@@ -206,13 +206,10 @@ impl Decider {
         Decided { queued, editions, outcome, about, batch }
     }
 
-    /// The rows of events that are about anything in memory.
-    pub fn about_memory(&self, rows: Vec<RowAndKey>) -> Vec<RowAndKey> {
+    /// Whether an event is about anything in memory.
+    pub fn remembers(&self, event: &Recorded) -> bool {
         let memory = lock(&self.memory);
-        let is_remembered = |tag: &str| tag.parse().ok().and_then(Tag::subject).is_some_and(|it| memory.contains(&it));
-        rows.into_iter()
-            .filter(|(_, envelope, _)| envelope::tags(envelope).iter().any(|tag| is_remembered(tag)))
-            .collect()
+        event.event.subjects().iter().any(|subject| memory.contains(subject))
     }
 
     /// Takes in what others appended. Tells which states have become others.

@@ -7,7 +7,6 @@ use domain::tag::TagKey;
 use uuid::Uuid;
 
 use crate::durability::Weakness;
-use crate::envelope::SEALED_FOR;
 
 mod postgres;
 mod sqlite;
@@ -18,13 +17,12 @@ pub(crate) use sqlite::SqliteEngine;
 /// An event's row, with the wrapped key of the person whose data it carries, if that is still there.
 pub(crate) type RowAndKey = (Position, String, Option<String>);
 
-/// The rows of the events after `$1` up to `$2`, with keys; `instr` is the engine's function that finds a text in another.
-pub(crate) fn select_between(instr: &str) -> String {
+/// The rows of the events after `$1` up to `$2`, with keys; `rest` is the engine's expression for the text that follows
+/// [`SEALED_FOR`](crate::envelope::SEALED_FOR) in `e.envelope`.
+pub(crate) fn select_between(rest: &str) -> String {
     format!(
         "select e.position, e.envelope, k.wrapped from event e left join person_key k \
-         on k.person = substr(e.envelope, {instr}(e.envelope, '{SEALED_FOR}') + {}, 36) \
-         where e.position > $1 and e.position <= $2 order by e.position",
-        SEALED_FOR.len()
+         on k.person = substr({rest}, 1, 36) where e.position > $1 and e.position <= $2 order by e.position"
     )
 }
 

@@ -32,9 +32,11 @@ struct Envelope<'a> {
     sealed: Option<Sealed<'a>>,
 }
 
+/// What is personal in an event.
 #[derive(Serialize, Deserialize)]
-struct Sealed<'a> {
-    person: Uuid,
+pub(crate) struct Sealed<'a> {
+    /// Whose key opens it.
+    pub person: Uuid,
     part: &'a str,
 }
 
@@ -134,49 +136,35 @@ struct Written<'a> {
     sealed: Option<Sealed<'a>>,
 }
 
-/// An event that was read, with its personal part still sealed.
-pub(crate) struct Closed<'a> {
-    recorded: Recorded,
-    sealed: Option<Sealed<'a>>,
+/// Reads an envelope. What is personal in it comes beside the event, still sealed.
+///
+/// # Errors
+/// The bytes are no envelope of an event that this release knows.
+pub(crate) fn read_closed(
+    position: Position,
+    envelope: &str,
+) -> Result<(Recorded, Option<Sealed<'_>>), UnreadableEvent> {
+    let malformed = |source| UnreadableEvent::Malformed { position, source };
+    let written: Written<'_> = serde_json::from_str(envelope).map_err(malformed)?;
+    let unknown =
+        || UnreadableEvent::UnknownType { position, event_type: written.event_type.into(), version: written.v };
+    if written.v != VERSION {
+        return Err(unknown());
+    }
+    let event = Event::from_facts(written.event_type, written.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
+    let actor = written.actor.parse().map_err(|error| malformed(serde::de::Error::custom(error)))?;
+    let (id, recorded_at, request) = (written.id, written.at, written.request);
+    Ok((Recorded { position, id, recorded_at, actor, request, event }, written.sealed))
 }
 
-impl<'a> Closed<'a> {
-    /// Reads an envelope.
-    ///
-    /// # Errors
-    /// The bytes are no envelope of an event that this release knows.
-    pub fn read(position: Position, envelope: &'a str) -> Result<Self, UnreadableEvent> {
-        let malformed = |source| UnreadableEvent::Malformed { position, source };
-        let written: Written<'_> = serde_json::from_str(envelope).map_err(malformed)?;
-        let unknown =
-            || UnreadableEvent::UnknownType { position, event_type: written.event_type.into(), version: written.v };
-        if written.v != VERSION {
-            return Err(unknown());
-        }
-        let event =
-            Event::from_facts(written.event_type, written.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
-        let actor = written.actor.parse().map_err(|error| malformed(serde::de::Error::custom(error)))?;
-        let recorded =
-            Recorded { position, id: written.id, recorded_at: written.at, actor, request: written.request, event };
-        Ok(Self { recorded, sealed: written.sealed })
-    }
-
-    /// The person whose key opens it; none where nothing is sealed.
-    pub fn person(&self) -> Option<Uuid> {
-        self.sealed.as_ref().map(|sealed| sealed.person)
-    }
-
-    /// Opens the personal part. Without the person's key it is left out, as after erasure.
-    pub fn open(self, key: Option<&PersonKey>) -> Recorded {
-        let Self { mut recorded, sealed } = self;
-        let opened = sealed.zip(key).and_then(|(sealed, key)| {
-            let belongs_to = belongs_to(recorded.id, recorded.event.name());
-            Personal::from_bytes(&seal::open(key, &belongs_to, sealed.part).ok()?).ok()
-        });
-        if let Some(personal) = opened {
+impl Sealed<'_> {
+    /// Opens the personal part of the event that it came with. What does not open is left out, as after erasure.
+    pub fn open_in(self, recorded: &mut Recorded, key: &PersonKey) {
+        let belongs_to = belongs_to(recorded.id, recorded.event.name());
+        let plain = seal::open(key, &belongs_to, self.part).ok();
+        if let Some(personal) = plain.and_then(|plain| Personal::from_bytes(&plain).ok()) {
             recorded.event.set_personal(personal);
         }
-        recorded
     }
 }
 
@@ -189,9 +177,11 @@ pub(crate) fn read(
     envelope: &str,
     key: impl FnOnce(Uuid) -> Option<PersonKey>,
 ) -> Result<Recorded, UnreadableEvent> {
-    let closed = Closed::read(position, envelope)?;
-    let key = closed.person().and_then(key);
-    Ok(closed.open(key.as_ref()))
+    let (mut recorded, sealed) = read_closed(position, envelope)?;
+    if let Some((sealed, key)) = sealed.and_then(|sealed| key(sealed.person).map(|key| (sealed, key))) {
+        sealed.open_in(&mut recorded, &key);
+    }
+    Ok(recorded)
 }
 
 /// The person whose key seals the event's personal part.

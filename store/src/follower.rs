@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::decider::{Decider, Prepared, Queued, is_about, lock};
 use crate::engine::{Engine, RowAndKey};
-use crate::envelope::{self, Closed};
+use crate::envelope::{self, Sealed};
 use crate::memory::Remembered;
 
 /// Events of others that are read at once to keep the states in memory current.
@@ -45,7 +45,7 @@ impl Follower {
         let known = lock(&self.decider.memory).head;
         let rows = self.reader.between(known, known + FOLLOWED_MAX as Position + 1).await?;
         let head = rows.last().map_or(known, |(newest, ..)| *newest);
-        Ok(self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared).await)
+        Ok(self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared))
     }
 
     /// Takes in what others appended up to `before`, unless it is too much for one who has so many `commands`; the log has
@@ -64,26 +64,21 @@ impl Follower {
             count if count <= worth_reading => Some(self.reader.between(known, before).await?),
             _ => None,
         };
-        Ok(self.take_in(rows, head, prepared).await)
+        Ok(self.take_in(rows, head, prepared))
     }
 
     /// Takes in what others appended, unless it was too much to be read. What was decided on states that have become others is
     /// decided again.
-    async fn take_in(
-        &mut self,
-        rows: Option<Vec<RowAndKey>>,
-        head: Position,
-        prepared: &mut Prepared,
-    ) -> HashSet<Subject> {
+    fn take_in(&mut self, rows: Option<Vec<RowAndKey>>, head: Position, prepared: &mut Prepared) -> HashSet<Subject> {
         let mut changed = HashSet::new();
         lock(&self.decider.memory).set_follows(rows.is_some());
         if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
-            let count = rows.len();
-            let about_memory = self.decider.about_memory(rows);
-            self.is_apart = about_memory.len() * WORTH < count;
-            match self.open(&self.unwrap(about_memory)).await {
-                Ok(events) => changed = self.decider.take_in(&events),
-                Err(_) => lock(&self.decider.memory).clear(), // whoever needs a state loads it, and sees what is wrong
+            match self.open_followed(&rows) {
+                Some(events) => {
+                    self.is_apart = events.len() * WORTH < rows.len();
+                    changed = self.decider.take_in(&events);
+                }
+                None => lock(&self.decider.memory).clear(), // whoever needs a state loads it, and sees what is wrong
             }
             let stale = self.decider.take_stale(&mut prepared.decided);
             self.decider.decide(stale, prepared);
@@ -123,31 +118,13 @@ impl Follower {
         self.open(&rows).await
     }
 
-    /// Keeps the keys that came with rows at hand.
-    fn unwrap(&self, rows: Vec<RowAndKey>) -> Vec<(Position, String)> {
-        let keys = &self.decider.keys;
-        let unwrap = |(position, envelope, wrapped): RowAndKey| {
-            let person = envelope::person(&envelope).filter(|person| keys.remembered(*person).is_none());
-            let key =
-                person.zip(wrapped).and_then(|(person, wrapped)| Some((person, keys.unwrap(person, &wrapped).ok()?)));
-            if let Some((person, key)) = key {
-                keys.remember(person, key);
-            }
-            (position, envelope)
-        };
-        rows.into_iter().map(unwrap).collect()
-    }
-
     /// Opens what stands in rows, with keys read on the same connection.
     async fn open(&mut self, rows: &[(Position, String)]) -> Result<Vec<Recorded>, sqlx::Error> {
         let keys = Arc::clone(&self.decider.keys);
-        let closed: Vec<Closed<'_>> = rows
-            .iter()
-            .map(|(position, envelope)| Closed::read(*position, envelope))
-            .collect::<Result<_, _>>()
-            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        let mut missing: Vec<Uuid> =
-            closed.iter().filter_map(Closed::person).filter(|person| keys.remembered(*person).is_none()).collect();
+        let closed = rows.iter().map(|(position, envelope)| envelope::read_closed(*position, envelope));
+        let closed: Vec<_> = closed.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let persons = closed.iter().filter_map(|(_, sealed)| sealed.as_ref()).map(|sealed| sealed.person);
+        let mut missing: Vec<Uuid> = persons.filter(|person| keys.remembered(*person).is_none()).collect();
         missing.sort_unstable();
         missing.dedup();
         if !missing.is_empty() {
@@ -156,10 +133,40 @@ impl Follower {
                 keys.remember(person, key);
             }
         }
-        let open = |closed: Closed<'_>| {
-            let key = closed.person().and_then(|person| keys.remembered(person));
-            closed.open(key.as_ref())
+        let open = |(mut event, sealed): (Recorded, Option<Sealed<'_>>)| {
+            if let Some((sealed, key)) =
+                sealed.and_then(|sealed| keys.remembered(sealed.person).map(|key| (sealed, key)))
+            {
+                sealed.open_in(&mut event, &key);
+            }
+            event
         };
         Ok(closed.into_iter().map(open).collect())
+    }
+
+    /// The events in rows that are about anything in memory, opened with the keys that came along; none if one of them
+    /// cannot be read.
+    fn open_followed(&self, rows: &[RowAndKey]) -> Option<Vec<Recorded>> {
+        let keys = &self.decider.keys;
+        let mut events = Vec::with_capacity(rows.len());
+        for (position, envelope, wrapped) in rows {
+            let (mut event, sealed) = envelope::read_closed(*position, envelope).ok()?;
+            if !self.decider.remembers(&event) {
+                continue;
+            }
+            if let Some((sealed, wrapped)) = sealed.zip(wrapped.as_ref()) {
+                let key = match keys.remembered(sealed.person) {
+                    Some(key) => key,
+                    None => {
+                        let key = keys.unwrap(sealed.person, wrapped).ok()?;
+                        keys.remember(sealed.person, key.clone());
+                        key
+                    }
+                };
+                sealed.open_in(&mut event, &key);
+            }
+            events.push(event);
+        }
+        Some(events)
     }
 }

@@ -28,7 +28,7 @@ use crate::copied;
 use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SqliteEngine};
-use crate::envelope::{Closed, UnreadableEvent};
+use crate::envelope::{self, UnreadableEvent};
 use crate::gather::Gather;
 use crate::memory::{Memory, Remembered};
 use crate::random;
@@ -463,16 +463,19 @@ impl Store {
 
     /// Reads the envelopes of stored rows, with the keys of their persons.
     async fn open_rows<'a>(&self, rows: impl Iterator<Item = (Position, &'a str)>) -> Result<Vec<Recorded>, ReadError> {
-        let mut closed = Vec::with_capacity(rows.size_hint().0);
+        let (mut events, mut sealed) = (Vec::with_capacity(rows.size_hint().0), Vec::new());
         for (position, envelope) in rows {
-            closed.push(Closed::read(position, envelope)?);
+            let (recorded, part) = envelope::read_closed(position, envelope)?;
+            sealed.extend(part.map(|part| (events.len(), part)));
+            events.push(recorded);
         }
-        let keys = self.open_keys(closed.iter().filter_map(Closed::person).collect()).await?;
-        let open = |closed: Closed<'_>| {
-            let key = closed.person().and_then(|person| keys.get(&person));
-            closed.open(key)
-        };
-        Ok(closed.into_iter().map(open).collect())
+        let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect()).await?;
+        for (place, part) in sealed {
+            if let Some(key) = keys.get(&part.person) {
+                part.open_in(&mut events[place], key);
+            }
+        }
+        Ok(events)
     }
 
     /// Forgets the keys that another node has destroyed.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
 use crate::durability::Weakness;
+use crate::envelope::SEALED_FOR;
 
 const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position = any (array \
      (select t.position from event_tag t where t.tag = any ($1) and t.position > $2)) order by e.position";
@@ -99,8 +100,8 @@ impl Engine for PostgresEngine {
     }
 
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
-        let select = AssertSqlSafe(select_between("strpos"));
-        sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
+        let select = select_between(&format!("split_part(e.envelope, '{SEALED_FOR}', 2)"));
+        sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
     async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {

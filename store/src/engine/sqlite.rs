@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
 use crate::durability::Weakness;
+use crate::envelope::SEALED_FOR;
 
 /// One connection that holds the write lock while it appends.
 pub(crate) struct SqliteEngine {
@@ -153,8 +154,9 @@ impl Engine for SqliteEngine {
     }
 
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
-        let select = AssertSqlSafe(select_between("instr"));
-        sqlx::query_as(select).bind(after).bind(until).fetch_all(self.connection().await?).await
+        let from = SEALED_FOR.len();
+        let select = select_between(&format!("substr(e.envelope, instr(e.envelope, '{SEALED_FOR}') + {from})"));
+        sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(until).fetch_all(self.connection().await?).await
     }
 
     async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
