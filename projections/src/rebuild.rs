@@ -12,7 +12,7 @@ use crate::tables::{self, Generation, WriteError};
 use crate::view::Definition;
 
 /// Pages of one transaction: a row that several of their events touch is read and written once.
-const PAGES: usize = 10;
+const PAGES: usize = 2;
 
 /// A view cannot be made anew.
 #[derive(Debug, thiserror::Error)]
