@@ -33,8 +33,9 @@ pub fn growth(measures: &BTreeMap<String, Found>) -> Result<String, Failure> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption("Cost as the log grows, beside that with 10,000 events", ("sans-serif", 18))
+            .caption("Cost as the log grows", ("sans-serif", 18))
             .margin(12)
+            .margin_right(36)
             .x_label_area_size(44)
             .y_label_area_size(52)
             .build_cartesian_2d((SHORT_LOG.0..most_events).log_scale(), 0.0..most)?;
@@ -45,7 +46,7 @@ pub fn growth(measures: &BTreeMap<String, Found>) -> Result<String, Failure> {
         chart
             .configure_mesh()
             .x_desc("events in the log")
-            .y_desc("half of them faster than, ÷")
+            .y_desc("median time ÷ that with 10,000 events")
             .x_label_formatter(&events)
             .y_label_formatter(&|ratio| format!("{ratio:.1}"))
             .light_line_style(WHITE)
