@@ -17,13 +17,30 @@ pub(crate) use sqlite::SqliteEngine;
 /// An event's row, with the wrapped key of the person whose data it carries, if that is still there.
 pub(crate) type RowAndKey = (Position, String, Option<String>);
 
-/// The rows of the events after `$1` up to `$2`, with keys; `rest` is the engine's expression for the text that follows
+/// The rows of the events after `$1` up to `$2`, with keys, as one text with a line for each, which costs the drivers far less
+/// than as many rows; `rest` is the engine's expression for the text that follows
 /// [`SEALED_FOR`](crate::envelope::SEALED_FOR) in `e.envelope`.
 pub(crate) fn select_between(rest: &str) -> String {
     format!(
-        "select e.position, e.envelope, k.wrapped from event e left join person_key k \
-         on k.person = substr({rest}, 1, 36) where e.position > $1 and e.position <= $2 order by e.position"
+        "select string_agg(r.line, $3) from (select e.position || ' ' || coalesce(k.wrapped, '') || ' ' || e.envelope as line \
+         from event e left join person_key k on k.person = substr({rest}, 1, 36) \
+         where e.position > $1 and e.position <= $2 order by e.position) as r"
     )
+}
+
+/// Reads what [`select_between`] found, in order; the database promises none for an aggregate.
+fn parse_between(found: Option<String>) -> Result<Vec<RowAndKey>, sqlx::Error> {
+    let parse = |line: &str| {
+        let (position, rest) = line.split_once(' ')?;
+        let (wrapped, envelope) = rest.split_once(' ')?;
+        let wrapped = (!wrapped.is_empty()).then(|| wrapped.to_owned());
+        Some((position.parse().ok()?, envelope.to_owned(), wrapped))
+    };
+    let rows = found.iter().flat_map(|found| found.lines()).map(parse);
+    let mut rows: Vec<RowAndKey> =
+        rows.collect::<Option<_>>().ok_or_else(|| sqlx::Error::Protocol("events are not readable".into()))?;
+    rows.sort_unstable_by_key(|(position, ..)| *position);
+    Ok(rows)
 }
 
 /// One command of a batch, as the database sees it.

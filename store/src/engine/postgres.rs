@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
+use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_between, parse_keys, select_between};
 use crate::durability::Weakness;
 use crate::envelope::SEALED_FOR;
 
@@ -101,7 +101,8 @@ impl Engine for PostgresEngine {
 
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
         let select = select_between(&format!("split_part(e.envelope, '{SEALED_FOR}', 2)"));
-        sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(until).fetch_all(self.connection().await?).await
+        let select = sqlx::query_scalar(AssertSqlSafe(select)).bind(after).bind(until).bind("\n");
+        parse_between(select.fetch_one(self.connection().await?).await?)
     }
 
     async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_keys, select_between};
+use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_between, parse_keys, select_between};
 use crate::durability::Weakness;
 use crate::envelope::SEALED_FOR;
 
@@ -156,7 +156,8 @@ impl Engine for SqliteEngine {
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
         let from = SEALED_FOR.len();
         let select = select_between(&format!("substr(e.envelope, instr(e.envelope, '{SEALED_FOR}') + {from})"));
-        sqlx::query_as(AssertSqlSafe(select)).bind(after).bind(until).fetch_all(self.connection().await?).await
+        let select = sqlx::query_scalar(AssertSqlSafe(select)).bind(after).bind(until).bind("\n");
+        parse_between(select.fetch_one(self.connection().await?).await?)
     }
 
     async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
