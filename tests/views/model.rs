@@ -1,5 +1,5 @@
 //! The random histories of the domain's own tests, with their naive reference.
-#![allow(dead_code, unfulfilled_lint_expectations, reason = "the domain's tests use the rest, and not this")]
+#![expect(dead_code, reason = "the domain's tests use the rest")]
 
 #[path = "../../domain/tests/rules/harness.rs"]
 mod harness;

@@ -49,7 +49,6 @@ fn pick<T: Clone>(from: &[T], index: Index) -> Option<T> {
 }
 
 /// A command that was run, and what came of it.
-#[expect(dead_code, reason = "for whoever runs the histories on a store")]
 pub struct Asked {
     /// What the clock showed.
     pub at: Timestamp,
