@@ -85,7 +85,7 @@ async fn opened(store: &Store) -> Result<Vec<(ProfessionalId, Link)>, Failure> {
     store.execute(Command::SetServicePlan { account, plan: Some(plan) }, staff(), request()).await?;
     let mut invited = Vec::new();
     for _ in 0..PEOPLE {
-        let (professional, invitation) = (ProfessionalId(random::uuid()), InvitationId(random::uuid()));
+        let (professional, invitation) = (ProfessionalId(store.fresh_id()), InvitationId(store.fresh_id()));
         let add = Command::AddProfessional {
             account,
             professional,
@@ -117,7 +117,7 @@ async fn mailed(store: &Store, (professional, link): (ProfessionalId, Link)) -> 
 /// The person opens the link, signs in for the first time and accepts.
 async fn accepted(store: &Store, link: Link) -> Result<(), Failure> {
     store.execute(Command::RecordVisit { link }, Caller::new(Actor::Link), request()).await?;
-    let identity = IdentityId(random::uuid());
+    let identity = IdentityId(store.fresh_id());
     let person = || Caller::new(Actor::Identity(identity));
     let details = IdentityDetails {
         name: Some(PersonName::parse("Robin Rivers")?),

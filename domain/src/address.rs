@@ -3,6 +3,7 @@
 //! An address is personal. It has no `Display` and no serde: it leaves the process only through the module
 //! that seals personal texts, by [`EmailAddress::as_str`], and comes back by [`EmailAddress::from_stored`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -60,7 +61,7 @@ impl EmailAddress {
         if at + 1 + domain.len() > ADDRESS_OCTETS_MAX {
             return Err(AddressError::TooLong);
         }
-        Ok(Self { text: format!("{local_part}@{domain}"), at })
+        Ok(Self { text: [&*local_part, "@", &*domain].concat(), at })
     }
 
     /// Reads a text that [`EmailAddress::as_str`] gave. It is checked again, so that a spoilt store cannot reach SMTP.
@@ -188,6 +189,9 @@ impl AddressError {
 ///
 /// Sources: Unicode 17 `DerivedCoreProperties` (Default_Ignorable_Code_Point) and `PropList` (Bidi_Control).
 pub(crate) fn is_hidden(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     character.is_control()
         || matches!(
             character,
@@ -215,7 +219,7 @@ pub(crate) fn is_hidden(character: char) -> bool {
 }
 
 /// The local part in NFC, when it is a dot-atom.
-fn local_part_stored(typed: &str) -> Result<String, AddressError> {
+fn local_part_stored(typed: &str) -> Result<Cow<'_, str>, AddressError> {
     if typed.contains('"') {
         return Err(AddressError::LocalPartQuoted);
     }
@@ -248,7 +252,7 @@ fn is_atom_character(character: char) -> bool {
 }
 
 /// The domain in lower-case ASCII, when it is a host name of two or more labels.
-fn domain_stored(typed: &str) -> Result<String, AddressError> {
+fn domain_stored(typed: &str) -> Result<Cow<'_, str>, AddressError> {
     if typed.starts_with('[') {
         return Err(AddressError::IpAddress);
     }
@@ -269,7 +273,7 @@ fn domain_stored(typed: &str) -> Result<String, AddressError> {
     if is_number(last_label) {
         return Err(AddressError::IpAddress);
     }
-    Ok(stored.into_owned())
+    Ok(stored)
 }
 
 /// Whether resolvers read a last label as the end of an IPv4 address: decimal, octal or hexadecimal (WHATWG URL, 3.5).

@@ -3,6 +3,7 @@
 //! They stand in mails, so none can break a line, hide a character or (names) become a link. A [`PersonName`] is
 //! personal and has neither `Display` nor serde, like [`crate::address::EmailAddress`]; the others are not personal.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -158,7 +159,7 @@ impl Reason {
         let stored = in_nfc(text);
         match stored.chars().count() {
             0 => Err(ReasonError::Empty),
-            1..=REASON_CHARS_MAX => Ok(Self(stored)),
+            1..=REASON_CHARS_MAX => Ok(Self(stored.into_owned())),
             _ => Err(ReasonError::TooLong),
         }
     }
@@ -242,8 +243,8 @@ impl ReasonError {
 }
 
 /// A text in NFC. ASCII is in it already, and most texts are ASCII.
-pub(crate) fn in_nfc(text: &str) -> String {
-    if text.is_ascii() { text.to_owned() } else { text.nfc().collect() }
+pub(crate) fn in_nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { text.into() } else { text.nfc().collect() }
 }
 
 /// The stored form of a name of either kind; the rule stands at [`PersonName::parse`].
@@ -256,7 +257,12 @@ fn name_stored(typed: &str) -> Result<String, NameError> {
     if typed.chars().any(is_hidden) {
         return Err(NameError::HiddenCharacter);
     }
-    let stored = in_nfc(typed).split_whitespace().collect::<Vec<_>>().join(" ");
+    let in_nfc = in_nfc(typed);
+    let mut stored = String::with_capacity(in_nfc.len());
+    for word in in_nfc.split_whitespace() {
+        stored.extend((!stored.is_empty()).then_some(' '));
+        stored.push_str(word);
+    }
     if stored.is_empty() {
         return Err(NameError::Empty);
     }

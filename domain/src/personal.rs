@@ -3,6 +3,8 @@
 //! The types for a person's name and address cannot be serialised by themselves, so no event can carry them among its
 //! plain facts: they travel in the one sealed part of an event, under the key of one person (GDPR Art. 17, R27).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -78,11 +80,22 @@ pub struct UnreadablePersonal;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stored<'a> {
-    Professional { name: std::borrow::Cow<'a, str>, address: std::borrow::Cow<'a, str> },
-    Identity { name: Option<std::borrow::Cow<'a, str>>, address: Option<std::borrow::Cow<'a, str>> },
-    Reply(std::borrow::Cow<'a, str>),
-    Address(std::borrow::Cow<'a, str>),
-    Grounds { reason: std::borrow::Cow<'a, str>, evidence: std::borrow::Cow<'a, str> },
+    Professional {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        #[serde(borrow)]
+        address: Cow<'a, str>,
+    },
+    Identity {
+        name: Option<Cow<'a, str>>,
+        address: Option<Cow<'a, str>>,
+    },
+    Reply(Cow<'a, str>),
+    Address(Cow<'a, str>),
+    Grounds {
+        reason: Cow<'a, str>,
+        evidence: Cow<'a, str>,
+    },
 }
 
 impl Personal {

@@ -16,15 +16,22 @@ pub(crate) fn select_page(after: Position, limit: i64) -> String {
     )
 }
 
-/// Reads positions and envelopes.
+/// Reads positions and envelopes out of messages, each of which is a row; the header comes with the first one.
 ///
 /// # Errors
 /// The bytes are not what the database gives for [`select_page`].
-pub(crate) fn rows(copied: &[u8]) -> Result<Vec<(Position, &str)>, sqlx::Error> {
-    let (mut rows, mut rest) = (Vec::new(), copied.get(HEADER_BYTES..).unwrap_or_default());
+pub(crate) fn rows(messages: &[impl AsRef<[u8]>]) -> Result<Vec<(Position, &str)>, sqlx::Error> {
+    let unreadable = || sqlx::Error::Protocol("a copied page is not readable".into());
+    let mut rows = Vec::with_capacity(messages.len());
+    let mut messages = messages.iter().map(AsRef::as_ref);
+    let mut rest = messages.next().and_then(|first| first.get(HEADER_BYTES..)).ok_or_else(unreadable)?;
     while rest != END {
-        let (row, after) = row(rest).ok_or_else(|| sqlx::Error::Protocol("a copied page is not readable".into()))?;
-        rows.push(row);
+        if rest.is_empty() {
+            rest = messages.next().ok_or_else(unreadable)?;
+            continue;
+        }
+        let (found, after) = row(rest).ok_or_else(unreadable)?;
+        rows.push(found);
         rest = after;
     }
     Ok(rows)
@@ -46,10 +53,14 @@ mod tests {
     #[test]
     fn a_copy_that_ends_early_is_an_error() {
         let row = [&[0, 2, 0, 0, 0, 8][..], &7_i64.to_be_bytes(), &[0, 0, 0, 2], b"{}"].concat();
-        let copied = [&[0; HEADER_BYTES][..], &row, &row, &END].concat();
+        let copied = [&[0; HEADER_BYTES][..], &row, &row, &END];
         assert_eq!(rows(&copied).unwrap(), [(7, "{}"), (7, "{}")]);
+        for messages in 0..copied.len() {
+            assert!(rows(&copied[..messages]).is_err(), "{messages}");
+        }
+        let copied = copied.concat();
         for length in 0..copied.len() {
-            assert!(rows(&copied[..length]).is_err(), "{length}");
+            assert!(rows(&[&copied[..length]]).is_err(), "{length}");
         }
     }
 }

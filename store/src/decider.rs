@@ -49,6 +49,8 @@ pub(crate) struct Queued {
     pub person_key: Option<(Uuid, PersonKey)>,
     /// The same key, wrapped for storage, of a person who is new.
     pub fresh_key: Option<(Uuid, String)>,
+    /// How many keys the node had forgotten when it made that one.
+    pub forgotten: u64,
     /// Whether another node was faster once: then it is decided under the lock.
     pub has_fallen: bool,
     pub answer: oneshot::Sender<Result<Executed, ExecuteError>>,
@@ -291,7 +293,7 @@ impl Decider {
                 }
                 // A fresh key without effect was not stored, and the person may have another.
                 if let (Some((person, key)), Some(_)) = (&queued.person_key, &queued.fresh_key) {
-                    self.keys.remember(*person, key.clone());
+                    self.keys.remember([(*person, key.clone())], queued.forgotten);
                 }
                 for person in recorded.iter().filter_map(|recorded| recorded.event.erased_person()) {
                     self.keys.forget(person.id());

@@ -124,20 +124,26 @@ impl Follower {
         let closed = rows.iter().map(|(position, envelope)| envelope::read_closed(*position, envelope));
         let closed: Vec<_> = closed.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let persons = closed.iter().filter_map(|(_, sealed)| sealed.as_ref()).map(|sealed| sealed.person);
-        let mut missing: Vec<Uuid> = persons.filter(|person| keys.remembered(*person).is_none()).collect();
+        let mut missing: Vec<Uuid> = persons.collect();
         missing.sort_unstable();
         missing.dedup();
+        let mut opened = keys.remembered_of(&missing);
+        missing.retain(|person| !opened.contains_key(person));
         if !missing.is_empty() {
+            let forgotten = keys.forgotten();
+            let mut read = Vec::with_capacity(missing.len());
             for (person, wrapped) in self.reader.person_keys(&missing).await? {
                 let key = keys.unwrap(person, &wrapped).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-                keys.remember(person, key);
+                read.push((person, key));
             }
+            opened.extend(read.iter().cloned());
+            keys.remember(read, forgotten);
         }
         let open = |(mut event, sealed): (Recorded, Option<Sealed<'_>>)| {
-            if let Some((sealed, key)) =
-                sealed.and_then(|sealed| keys.remembered(sealed.person).map(|key| (sealed, key)))
+            if let Some(sealed) = sealed
+                && let Some(key) = opened.get(&sealed.person)
             {
-                sealed.open_in(&mut event, &key);
+                sealed.open_in(&mut event, key);
             }
             event
         };
@@ -155,14 +161,7 @@ impl Follower {
                 continue;
             }
             if let Some((sealed, wrapped)) = sealed.zip(wrapped.as_ref()) {
-                let key = match keys.remembered(sealed.person) {
-                    Some(key) => key,
-                    None => {
-                        let key = keys.unwrap(sealed.person, wrapped).ok()?;
-                        keys.remember(sealed.person, key.clone());
-                        key
-                    }
-                };
+                let key = keys.remembered(sealed.person).or_else(|| keys.unwrap(sealed.person, wrapped).ok())?;
                 sealed.open_in(&mut event, &key);
             }
             events.push(event);

@@ -1,6 +1,7 @@
 //! The one place where randomness is drawn.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 
 use domain::time::Timestamp;
 use uuid::Uuid;
@@ -53,6 +54,13 @@ pub fn ordered_uuid(now: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(now.0.unsigned_abs(), &bytes()).into_uuid()
 }
 
+/// The least and the greatest UUID that [`ordered_uuid`] draws between two times.
+pub(crate) fn ordered_uuids(from: Timestamp, to: Timestamp) -> RangeInclusive<Uuid> {
+    let at =
+        |time: Timestamp, bytes| uuid::Builder::from_unix_timestamp_millis(time.0.unsigned_abs(), bytes).into_uuid();
+    at(from, &[0; 10])..=at(to, &[0xff; 10])
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -74,5 +82,7 @@ mod tests {
         assert!(early < late);
         assert_ne!(early, ordered_uuid(Timestamp(1_000)));
         assert_eq!(early.get_version_num(), 7);
+        let second = ordered_uuids(Timestamp(1_000), Timestamp(1_000));
+        assert!(second.contains(&early) && !second.contains(&late));
     }
 }

@@ -133,14 +133,18 @@ impl KeyRing {
         persons.iter().filter_map(|person| Some((*person, opened.get(person)?.clone()))).collect()
     }
 
-    /// Keeps a person's key at hand.
-    pub fn remember(&self, person: Uuid, key: PersonKey) {
-        self.lock().insert(person, key);
+    /// Keeps persons' keys at hand, unless any has been forgotten since `forgotten` were: it may be one of these, read just
+    /// before it was destroyed.
+    pub fn remember(&self, keys: impl IntoIterator<Item = (Uuid, PersonKey)>, forgotten: u64) {
+        let mut opened = self.lock();
+        if self.forgotten() == forgotten {
+            keys.into_iter().for_each(|(person, key)| opened.insert(person, key));
+        }
     }
 
     /// Forgets a person's key: it was destroyed.
     pub fn forget(&self, person: Uuid) {
-        self.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.forgotten.fetch_add(1, Ordering::AcqRel); // first: who remembers meanwhile either sees it or is undone
         self.lock().remove(&person);
     }
 
@@ -198,6 +202,20 @@ mod tests {
         let plain = "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
                      sunscreen would be it.";
         assert_eq!(open(&key, belongs_to, SEALED).unwrap(), plain.as_bytes());
+    }
+
+    #[test]
+    fn t68_a_key_that_was_read_before_somebody_was_erased_is_not_remembered_after_it() {
+        let (ring, person) = (ring("a", 1), Uuid::from_u128(1));
+        let read = |forgotten| ring.remember([(person, ring.fresh())], forgotten);
+        let before = ring.forgotten();
+        read(before);
+        assert!(ring.remembered(person).is_some());
+        ring.forget(person);
+        read(before);
+        assert!(ring.remembered(person).is_none());
+        read(ring.forgotten());
+        assert!(ring.remembered(person).is_some());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use domain::decide::Known;
 use domain::event::{Event, Position, Recorded};
 use domain::refusal::Refusal;
 use domain::tag::{Subject, TagKey};
+use domain::time::Timestamp;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolCopyExt as _, PgPoolOptions};
@@ -56,6 +57,9 @@ const ENVELOPES_PER_ROW: i64 = 100;
 /// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
 const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
      where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
+/// Missing keys of persons who came at the time of what is read, from so many on, are read as a range: in PostgreSQL a key
+/// costs a quarter of what it costs by itself.
+const KEYS_WORTH_A_RANGE: usize = 32;
 /// What PostgreSQL shows as the names of the appender's two connections.
 const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
@@ -283,6 +287,7 @@ impl Store {
         let boundary = command.boundary(&caller);
         let turns = self.turns.take(&self.missing(&command, &boundary)).await;
         let loaded = self.load_boundary(&command, &boundary).await.map_err(unavailable)?;
+        let forgotten = self.keys.forgotten();
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
         let (answer, answered) = oneshot::channel();
         let queued = Queued {
@@ -294,6 +299,7 @@ impl Store {
             loaded,
             person_key,
             fresh_key,
+            forgotten,
             has_fallen: false,
             answer,
         };
@@ -343,7 +349,7 @@ impl Store {
             return Ok((Some((person.id(), key)), Some((person.id(), wrapped))));
         }
         let Some(person) = command.known_person() else { return Ok((None, None)) };
-        let mut keys = self.open_keys(vec![person.id()]).await?;
+        let mut keys = self.open_keys(vec![person.id()], None).await?;
         Ok((keys.remove_entry(&person.id()), None))
     }
 
@@ -382,12 +388,9 @@ impl Store {
     /// anew, but it does nothing with the rows that it finds.
     async fn copied_page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
         let Some(pool) = &self.copying else { return self.page(after, limit).await };
-        let (mut copy, mut page) = (pool.copy_out_raw(&copied::select_page(after, limit)).await?, Vec::new());
-        while let Some(bytes) = copy.try_next().await? {
-            page.extend_from_slice(&bytes);
-        }
-        drop(copy); // and give the connection back
-        self.open_rows(copied::rows(&page)?.into_iter()).await
+        let copy = pool.copy_out_raw(&copied::select_page(after, limit)).await?;
+        let messages: Vec<_> = copy.try_collect().await?; // which gives the connection back
+        self.open_rows(copied::rows(&messages)?.into_iter()).await
     }
 
     /// Reads every event about a subject, in order.
@@ -470,7 +473,8 @@ impl Store {
             sealed.extend(part.map(|part| (events.len(), part)));
             events.push(recorded);
         }
-        let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect()).await?;
+        let came = events.first().zip(events.last()).map(|(first, last)| (first.recorded_at, last.recorded_at));
+        let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came).await?;
         for (place, part) in sealed {
             if let Some(key) = keys.get(&part.person) {
                 part.open_in(&mut events[place], key);
@@ -508,8 +512,13 @@ impl Store {
         Ok(())
     }
 
-    /// The keys of these persons, as far as they still exist; they stay in memory for a while.
-    pub(crate) async fn open_keys(&self, mut persons: Vec<Uuid>) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
+    /// The keys of these persons, as far as they still exist; they stay in memory for a while. `came` is when persons came
+    /// into what is read, if it is a stretch of the log.
+    pub(crate) async fn open_keys(
+        &self,
+        mut persons: Vec<Uuid>,
+        came: Option<(Timestamp, Timestamp)>,
+    ) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
         let mut keys = self.keys.remembered_of(&persons);
@@ -518,24 +527,51 @@ impl Store {
             keys = self.keys.remembered_of(&keys.into_keys().collect::<Vec<_>>());
         }
         persons.retain(|person| !keys.contains_key(person));
-        if persons.is_empty() {
-            return Ok(keys);
+        if let Some((from, to)) = came {
+            let range = random::ordered_uuids(from, to);
+            let count = persons.iter().filter(|person| range.contains(*person)).count();
+            if count >= KEYS_WORTH_A_RANGE {
+                let limit = count * 2; // and not those of many others who came at that time
+                let select = format!(
+                    "(select person, wrapped from person_key where person between $1 and $2 order by person limit {limit}) of_range"
+                );
+                self.select_keys(&select, &[range.start().to_string(), range.end().to_string()], &persons, &mut keys)
+                    .await?;
+                persons.retain(|person| !keys.contains_key(person));
+            }
         }
-        // One text with a line for each key costs the drivers far less than as many rows.
-        let sql = format!(
-            "select string_agg(person || ' ' || wrapped, $2) from person_key where {}",
-            self.location.is_listed("person")
-        );
-        let list = serde_json::to_string(&persons).expect("invariant: a list of ids is JSON");
-        let found: Option<String> =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(list).bind("\n").fetch_one(&self.pool).await?;
-        for (person, wrapped) in found.iter().flat_map(|found| found.lines()).filter_map(|line| line.split_once(' ')) {
-            let Ok(person) = person.parse() else { continue }; // not written by us
-            let key = self.keys.unwrap(person, wrapped).map_err(|_| ReadError::Key { person })?;
-            self.keys.remember(person, key.clone());
-            keys.insert(person, key);
+        if !persons.is_empty() {
+            let select = format!("person_key where {}", self.location.is_listed("person"));
+            let list = serde_json::to_string(&persons).expect("invariant: a list of ids is JSON");
+            self.select_keys(&select, &[list], &persons, &mut keys).await?;
         }
         Ok(keys)
+    }
+
+    /// Reads keys of `persons`. One text with a line for each key costs the drivers far less than as many rows.
+    async fn select_keys(
+        &self,
+        from: &str,
+        binds: &[String],
+        persons: &[Uuid],
+        keys: &mut HashMap<Uuid, PersonKey>,
+    ) -> Result<(), ReadError> {
+        let forgotten = self.keys.forgotten();
+        let select =
+            sqlx::query_scalar(AssertSqlSafe(format!("select string_agg(person || ' ' || wrapped, '\n') from {from}")));
+        let found: Option<String> =
+            binds.iter().fold(select, |select, bind| select.bind(bind)).fetch_one(&self.pool).await?;
+        let mut read = Vec::new();
+        for (person, wrapped) in found.iter().flat_map(|found| found.lines()).filter_map(|line| line.split_once(' ')) {
+            let Ok(person) = person.parse() else { continue }; // not written by us
+            if persons.binary_search(&person).is_ok() {
+                let key = self.keys.unwrap(person, wrapped).map_err(|_| ReadError::Key { person })?;
+                read.push((person, key));
+            }
+        }
+        keys.extend(read.iter().cloned());
+        self.keys.remember(read, forgotten);
+        Ok(())
     }
 }
 

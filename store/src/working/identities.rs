@@ -14,7 +14,6 @@ use sha2::Sha256;
 use tokio::time::Instant;
 
 use crate::generations::Generations;
-use crate::random;
 use crate::seal::KEY_BYTES;
 use crate::secret::Secret;
 use crate::store::{ReadError, Store};
@@ -72,7 +71,7 @@ impl Store {
             self.identities.insert(hash, Found { identity, at: now, forgotten });
             return Ok(identity);
         }
-        let fresh = IdentityId(random::uuid()).to_string();
+        let fresh = IdentityId(self.fresh_id()).to_string();
         sqlx::query(
             "insert into identity_look_up (subject, identity) values ($1, $2) on conflict (subject) do nothing",
         )
@@ -112,12 +111,14 @@ fn hash(key: &LookUpKey, issuer: &str, subject: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn t68_an_identity_is_remembered_until_somebody_is_erased_and_never_for_long() {
         let (remembered, now) = (Remembered::new(), Instant::now());
-        let (hash, identity) = ("a hash".to_owned(), IdentityId(random::uuid()));
+        let (hash, identity) = ("a hash".to_owned(), IdentityId(Uuid::from_u128(1)));
         remembered.insert(hash.clone(), Found { identity, at: now, forgotten: 3 });
         let just_before = now + FRESH_FOR - Duration::from_millis(1);
         assert_eq!(remembered.get(&hash, 3, just_before), Some(identity));
