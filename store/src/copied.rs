@@ -1,8 +1,8 @@
-//! Pages of the log as PostgreSQL's `copy` gives them, in its binary format.
+//! Pages of the log as PostgreSQL's `copy` gives them, in its binary format: a message for each row, and one for the end.
 
 use domain::event::Position;
 
-/// What every copy begins with: a signature, and two numbers that say nothing here.
+/// What stands before the first row: a signature, and two numbers that say nothing here.
 const HEADER_BYTES: usize = 19;
 /// What every copy ends with.
 const END: [u8; 2] = (-1_i16).to_be_bytes();
@@ -16,25 +16,42 @@ pub(crate) fn select_page(after: Position, limit: i64) -> String {
     )
 }
 
-/// Reads positions and envelopes out of messages, each of which is a row; the header comes with the first one.
-///
-/// # Errors
-/// The bytes are not what the database gives for [`select_page`].
-pub(crate) fn rows(messages: &[impl AsRef<[u8]>]) -> Result<Vec<(Position, &str)>, sqlx::Error> {
-    let unreadable = || sqlx::Error::Protocol("a copied page is not readable".into());
-    let mut rows = Vec::with_capacity(messages.len());
-    let mut messages = messages.iter().map(AsRef::as_ref);
-    let mut rest = messages.next().and_then(|first| first.get(HEADER_BYTES..)).ok_or_else(unreadable)?;
-    while rest != END {
-        if rest.is_empty() {
-            rest = messages.next().ok_or_else(unreadable)?;
-            continue;
+/// What comes of a page, message by message, each of which is a row.
+#[derive(Default)]
+pub(crate) struct Copied {
+    has_begun: bool,
+    has_ended: bool,
+}
+
+impl Copied {
+    /// Reads a message as a position and an envelope; the last one is none.
+    ///
+    /// # Errors
+    /// The bytes are not what the database gives for [`select_page`].
+    pub fn row<'a>(&mut self, message: &'a [u8]) -> Result<Option<(Position, &'a str)>, sqlx::Error> {
+        let header = if std::mem::replace(&mut self.has_begun, true) { 0 } else { HEADER_BYTES };
+        let message = message.get(header..).ok_or_else(unreadable)?;
+        self.has_ended = message == END;
+        if self.has_ended {
+            return Ok(None);
         }
-        let (found, after) = row(rest).ok_or_else(unreadable)?;
-        rows.push(found);
-        rest = after;
+        match row(message) {
+            Some((row, [])) => Ok(Some(row)),
+            _ => Err(unreadable()),
+        }
     }
-    Ok(rows)
+
+    /// Makes sure that nothing is missing.
+    ///
+    /// # Errors
+    /// The last message did not come.
+    pub fn end(self) -> Result<(), sqlx::Error> {
+        if self.has_ended { Ok(()) } else { Err(unreadable()) }
+    }
+}
+
+fn unreadable() -> sqlx::Error {
+    sqlx::Error::Protocol("a copied page is not readable".into())
 }
 
 /// A row is the number of its columns and, for each, a length and as many bytes.
@@ -50,17 +67,26 @@ fn row(bytes: &[u8]) -> Option<((Position, &str), &[u8])> {
 mod tests {
     use super::*;
 
+    fn read(messages: &[impl AsRef<[u8]>]) -> Result<Vec<(Position, String)>, sqlx::Error> {
+        let (mut copied, mut rows) = (Copied::default(), Vec::new());
+        for message in messages {
+            rows.extend(copied.row(message.as_ref())?.map(|(position, envelope)| (position, envelope.to_owned())));
+        }
+        copied.end().map(|()| rows)
+    }
+
     #[test]
     fn a_copy_that_ends_early_is_an_error() {
         let row = [&[0, 2, 0, 0, 0, 8][..], &7_i64.to_be_bytes(), &[0, 0, 0, 2], b"{}"].concat();
-        let copied = [&[0; HEADER_BYTES][..], &row, &row, &END];
-        assert_eq!(rows(&copied).unwrap(), [(7, "{}"), (7, "{}")]);
-        for messages in 0..copied.len() {
-            assert!(rows(&copied[..messages]).is_err(), "{messages}");
-        }
-        let copied = copied.concat();
-        for length in 0..copied.len() {
-            assert!(rows(&[&copied[..length]]).is_err(), "{length}");
+        let first = [&[0; HEADER_BYTES][..], &row].concat();
+        let messages = [&first[..], &row, &END];
+        assert_eq!(read(&messages).unwrap(), [(7, "{}".to_owned()), (7, "{}".to_owned())]);
+        assert_eq!(read(&[[&[0; HEADER_BYTES][..], &END].concat()]).unwrap(), []);
+        for (count, last) in messages.iter().enumerate() {
+            for length in 0..last.len() {
+                let cut = [&messages[..count], &[&last[..length]]].concat();
+                assert!(read(&messages[..count]).is_err() && read(&cut).is_err(), "{count} {length}");
+            }
         }
     }
 }

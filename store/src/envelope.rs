@@ -29,15 +29,21 @@ struct Envelope<'a> {
     tags: Vec<String>,
     facts: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sealed: Option<Sealed<'a>>,
+    sealed: Option<SealedText<'a>>,
+}
+
+/// What is personal in an event, as it is written.
+#[derive(Serialize, Deserialize)]
+struct SealedText<'a> {
+    person: Uuid,
+    part: &'a str,
 }
 
 /// What is personal in an event.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Sealed<'a> {
+pub(crate) struct Sealed {
     /// Whose key opens it.
     pub person: Uuid,
-    part: &'a str,
+    bytes: Vec<u8>,
 }
 
 /// A stored event cannot be read.
@@ -84,7 +90,7 @@ pub(crate) fn write(recorded: &Recorded, key: Option<&PersonKey>) -> String {
         request: recorded.request.clone(),
         tags: event.tags().iter().map(ToString::to_string).collect(),
         facts: &facts,
-        sealed: part.as_ref().map(|(person, part)| Sealed { person: *person, part }),
+        sealed: part.as_ref().map(|(person, part)| SealedText { person: *person, part }),
     };
     serde_json::to_string(&envelope).expect("invariant: an envelope of texts and numbers is JSON")
 }
@@ -133,17 +139,14 @@ struct Written<'a> {
     #[serde(borrow)]
     facts: &'a RawValue,
     #[serde(borrow, default)]
-    sealed: Option<Sealed<'a>>,
+    sealed: Option<SealedText<'a>>,
 }
 
 /// Reads an envelope. What is personal in it comes beside the event, still sealed.
 ///
 /// # Errors
 /// The bytes are no envelope of an event that this release knows.
-pub(crate) fn read_closed(
-    position: Position,
-    envelope: &str,
-) -> Result<(Recorded, Option<Sealed<'_>>), UnreadableEvent> {
+pub(crate) fn read_closed(position: Position, envelope: &str) -> Result<(Recorded, Option<Sealed>), UnreadableEvent> {
     let malformed = |source| UnreadableEvent::Malformed { position, source };
     let written: Written<'_> = serde_json::from_str(envelope).map_err(malformed)?;
     let unknown =
@@ -154,14 +157,18 @@ pub(crate) fn read_closed(
     let event = Event::from_facts(written.event_type, written.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
     let actor = written.actor.parse().map_err(|error| malformed(serde::de::Error::custom(error)))?;
     let (id, recorded_at, request) = (written.id, written.at, written.request);
-    Ok((Recorded { position, id, recorded_at, actor, request, event }, written.sealed))
+    let sealed = written.sealed.and_then(|SealedText { person, part }| {
+        let bytes = seal::decode(part).ok()?; // what is not even text of ours does not open either
+        Some(Sealed { person, bytes })
+    });
+    Ok((Recorded { position, id, recorded_at, actor, request, event }, sealed))
 }
 
-impl Sealed<'_> {
+impl Sealed {
     /// Opens the personal part of the event that it came with. What does not open is left out, as after erasure.
     pub fn open_in(self, recorded: &mut Recorded, key: &PersonKey) {
         let belongs_to = belongs_to(recorded.id, recorded.event.name());
-        let plain = seal::open(key, &belongs_to, self.part).ok();
+        let plain = seal::open_bytes(key, &belongs_to, self.bytes).ok();
         if let Some(personal) = plain.and_then(|plain| Personal::from_bytes(&plain).ok()) {
             recorded.event.set_personal(personal);
         }

@@ -139,7 +139,7 @@ impl Follower {
             opened.extend(read.iter().cloned());
             keys.remember(read, forgotten);
         }
-        let open = |(mut event, sealed): (Recorded, Option<Sealed<'_>>)| {
+        let open = |(mut event, sealed): (Recorded, Option<Sealed>)| {
             if let Some(sealed) = sealed
                 && let Some(key) = opened.get(&sealed.person)
             {

@@ -61,7 +61,16 @@ pub fn seal(key: &PersonKey, belongs_to: &[u8], plain: &[u8]) -> String {
 /// # Errors
 /// It was sealed under another key, for something else, or was changed.
 pub fn open(key: &PersonKey, belongs_to: &[u8], sealed: &str) -> Result<Vec<u8>, CannotOpen> {
-    let mut bytes = BASE64.decode(sealed).map_err(|_| CannotOpen)?;
+    open_bytes(key, belongs_to, decode(sealed)?)
+}
+
+/// What a sealed text says, still sealed.
+pub(crate) fn decode(sealed: &str) -> Result<Vec<u8>, CannotOpen> {
+    BASE64.decode(sealed).map_err(|_| CannotOpen)
+}
+
+/// Opens what [`decode`] gave.
+pub(crate) fn open_bytes(key: &PersonKey, belongs_to: &[u8], mut bytes: Vec<u8>) -> Result<Vec<u8>, CannotOpen> {
     let (subkey, short_nonce) = derive(key, bytes.first_chunk().ok_or(CannotOpen)?);
     let plain = subkey.open_within(short_nonce, Aad::from(belongs_to), &mut bytes, NONCE_BYTES..);
     let length = plain.map_err(|_| CannotOpen)?.len();

@@ -25,11 +25,11 @@ use uuid::Uuid;
 
 use crate::appender::Appender;
 use crate::clock::Clock;
-use crate::copied;
+use crate::copied::{self, Copied};
 use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
 use crate::engine::{Engine, PostgresEngine, SqliteEngine};
-use crate::envelope::{self, UnreadableEvent};
+use crate::envelope::{self, Sealed, UnreadableEvent};
 use crate::gather::Gather;
 use crate::memory::{Memory, Remembered};
 use crate::random;
@@ -388,9 +388,16 @@ impl Store {
     /// anew, but it does nothing with the rows that it finds.
     async fn copied_page(&self, after: Position, limit: i64) -> Result<Vec<Recorded>, ReadError> {
         let Some(pool) = &self.copying else { return self.page(after, limit).await };
-        let copy = pool.copy_out_raw(&copied::select_page(after, limit)).await?;
-        let messages: Vec<_> = copy.try_collect().await?; // which gives the connection back
-        self.open_rows(copied::rows(&messages)?.into_iter()).await
+        let mut messages = pool.copy_out_raw(&copied::select_page(after, limit)).await?;
+        let (mut copied, mut closed) = (Copied::default(), Closed::default());
+        while let Some(message) = messages.try_next().await? {
+            if let Some((position, envelope)) = copied.row(&message)? {
+                closed.read(position, envelope)?;
+            }
+        }
+        copied.end()?;
+        drop(messages); // and give the connection back
+        self.open_closed(closed).await
     }
 
     /// Reads every event about a subject, in order.
@@ -467,12 +474,15 @@ impl Store {
 
     /// Reads the envelopes of stored rows, with the keys of their persons.
     async fn open_rows<'a>(&self, rows: impl Iterator<Item = (Position, &'a str)>) -> Result<Vec<Recorded>, ReadError> {
-        let (mut events, mut sealed) = (Vec::with_capacity(rows.size_hint().0), Vec::new());
+        let mut closed = Closed::default();
         for (position, envelope) in rows {
-            let (recorded, part) = envelope::read_closed(position, envelope)?;
-            sealed.extend(part.map(|part| (events.len(), part)));
-            events.push(recorded);
+            closed.read(position, envelope)?;
         }
+        self.open_closed(closed).await
+    }
+
+    /// Opens the personal parts of events with the keys of their persons.
+    async fn open_closed(&self, Closed { mut events, sealed }: Closed) -> Result<Vec<Recorded>, ReadError> {
         let came = events.first().zip(events.last()).map(|(first, last)| (first.recorded_at, last.recorded_at));
         let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came).await?;
         for (place, part) in sealed {
@@ -571,6 +581,23 @@ impl Store {
         }
         keys.extend(read.iter().cloned());
         self.keys.remember(read, forgotten);
+        Ok(())
+    }
+}
+
+/// Events whose personal parts are still sealed.
+#[derive(Default)]
+struct Closed {
+    events: Vec<Recorded>,
+    /// Each with the place of its event.
+    sealed: Vec<(usize, Sealed)>,
+}
+
+impl Closed {
+    fn read(&mut self, position: Position, envelope: &str) -> Result<(), UnreadableEvent> {
+        let (recorded, sealed) = envelope::read_closed(position, envelope)?;
+        self.sealed.extend(sealed.map(|part| (self.events.len(), part)));
+        self.events.push(recorded);
         Ok(())
     }
 }
