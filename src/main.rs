@@ -21,6 +21,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// Events are made on one thread and dropped on another, which costs the C library's allocator most.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("vinculum: another TLS provider is in place");

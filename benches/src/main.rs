@@ -32,6 +32,10 @@ use std::process::ExitCode;
 /// Why a measurement came to nothing.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();

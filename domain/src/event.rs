@@ -4,7 +4,8 @@
 //! Facts are plain and refer to people by id. What is personal stands in a field that is skipped here and sealed by
 //! the store; `None` there means that it was erased.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::address::EmailAddress;
@@ -71,12 +72,15 @@ macro_rules! events {
                     .expect("invariant: facts are ids, words, numbers and texts")
             }
 
-            /// Reads the facts of the event type `name`; `None` for a type that this version does not know.
+            /// Reads the facts of the event type `name`; for a type that this version does not know, reads over them.
             ///
             /// # Errors
             /// The facts are not those of the type.
-            pub fn from_facts(name: &str, facts: &str) -> Option<Result<Self, serde_json::Error>> {
-                match name { $(stringify!($name) => Some(serde_json::from_str(facts).map(Self::$name)),)+ _ => None }
+            pub fn from_facts<'de, D: Deserializer<'de>>(name: &str, facts: D) -> Result<Option<Self>, D::Error> {
+                match name {
+                    $(stringify!($name) => $name::deserialize(facts).map(|facts| Some(Self::$name(facts))),)+
+                    _ => IgnoredAny::deserialize(facts).map(|_| None),
+                }
             }
         }
 

@@ -43,7 +43,7 @@ const HOT_OF: usize = 128;
 /// For how many batches nodes then take turns: those of several turns, since each renews it.
 const HOT_FOR: usize = 256;
 /// How long a node that waits for its turn rests before it takes in what others have appended meanwhile.
-const FOLLOW_EVERY: Duration = Duration::from_millis(1);
+const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
 const TURN: Duration = Duration::from_millis(50);
 /// How often callers that were just answered are let in before a full batch leaves.

@@ -1,13 +1,15 @@
 //! An event as it is stored: one JSON text of exact bytes. Whoever reads it back gets what was written, byte by byte.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use domain::caller::{Actor, Request};
 use domain::event::{Event, Position, Recorded};
 use domain::ids::EventId;
 use domain::personal::{Person, Personal};
 use domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -126,20 +128,78 @@ pub(crate) fn tags(envelope: &str) -> Vec<String> {
 }
 
 /// What a reader takes from an envelope; the tags follow from the facts.
-#[derive(Deserialize)]
 struct Written<'a> {
     id: EventId,
-    #[serde(rename = "type")]
     event_type: &'a str,
-    v: u32,
+    version: u32,
     at: Timestamp,
-    #[serde(borrow)]
-    actor: Cow<'a, str>,
+    actor: Actor,
     request: Request,
-    #[serde(borrow)]
-    facts: &'a RawValue,
-    #[serde(borrow, default)]
+    /// None if this release does not know its type in its version.
+    event: Option<Event>,
     sealed: Option<SealedText<'a>>,
+}
+
+/// In one pass: type and version stand before the facts, which are read as what those say.
+impl<'de> Deserialize<'de> for Written<'de> {
+    fn deserialize<D: Deserializer<'de>>(envelope: D) -> Result<Self, D::Error> {
+        envelope.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Written<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an envelope")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Written<'de>, A::Error> {
+        let (mut id, mut event_type, mut version, mut at) = (None, None, None, None);
+        let (mut actor, mut request, mut event, mut sealed) = (None, None, None, None);
+        while let Some(field) = fields.next_key()? {
+            match field {
+                "id" => id = Some(fields.next_value()?),
+                "type" => event_type = Some(fields.next_value()?),
+                "v" => version = Some(fields.next_value()?),
+                "at" => at = Some(fields.next_value()?),
+                "actor" => actor = Some(fields.next_value::<Text<'_>>()?.0.parse().map_err(A::Error::custom)?),
+                "request" => request = Some(fields.next_value()?),
+                "facts" => {
+                    let event_type = event_type.ok_or_else(|| A::Error::missing_field("type"))?;
+                    let is_ours = version.ok_or_else(|| A::Error::missing_field("v"))? == VERSION;
+                    event = Some(fields.next_value_seed(FactsOf(if is_ours { event_type } else { "" }))?);
+                }
+                "sealed" => sealed = Some(fields.next_value()?),
+                _ => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Written {
+            id: id.ok_or_else(|| A::Error::missing_field("id"))?,
+            event_type: event_type.ok_or_else(|| A::Error::missing_field("type"))?,
+            version: version.ok_or_else(|| A::Error::missing_field("v"))?,
+            at: at.ok_or_else(|| A::Error::missing_field("at"))?,
+            actor: actor.ok_or_else(|| A::Error::missing_field("actor"))?,
+            request: request.ok_or_else(|| A::Error::missing_field("request"))?,
+            event: event.ok_or_else(|| A::Error::missing_field("facts"))?,
+            sealed,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct FactsOf<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for FactsOf<'_> {
+    type Value = Option<Event>;
+
+    fn deserialize<D: Deserializer<'de>>(self, facts: D) -> Result<Option<Event>, D::Error> {
+        Event::from_facts(self.0, facts)
+    }
 }
 
 /// Reads an envelope. What is personal in it comes beside the event, still sealed.
@@ -147,17 +207,12 @@ struct Written<'a> {
 /// # Errors
 /// The bytes are no envelope of an event that this release knows.
 pub(crate) fn read_closed(position: Position, envelope: &str) -> Result<(Recorded, Option<Sealed>), UnreadableEvent> {
-    let malformed = |source| UnreadableEvent::Malformed { position, source };
-    let written: Written<'_> = serde_json::from_str(envelope).map_err(malformed)?;
-    let unknown =
-        || UnreadableEvent::UnknownType { position, event_type: written.event_type.into(), version: written.v };
-    if written.v != VERSION {
-        return Err(unknown());
-    }
-    let event = Event::from_facts(written.event_type, written.facts.get()).ok_or_else(unknown)?.map_err(malformed)?;
-    let actor = written.actor.parse().map_err(|error| malformed(serde::de::Error::custom(error)))?;
-    let (id, recorded_at, request) = (written.id, written.at, written.request);
-    let sealed = written.sealed.and_then(|SealedText { person, part }| {
+    let written: Written<'_> =
+        serde_json::from_str(envelope).map_err(|source| UnreadableEvent::Malformed { position, source })?;
+    let Written { id, event_type, version, at: recorded_at, actor, request, event, sealed } = written;
+    let unknown = || UnreadableEvent::UnknownType { position, event_type: event_type.into(), version };
+    let event = event.ok_or_else(unknown)?;
+    let sealed = sealed.and_then(|SealedText { person, part }| {
         let bytes = seal::decode(part).ok()?; // what is not even text of ours does not open either
         Some(Sealed { person, bytes })
     });
@@ -251,6 +306,16 @@ mod tests {
             let error = read(7, &changed, |_| None).unwrap_err();
             assert!(matches!(error, UnreadableEvent::UnknownType { position: 7, .. }), "{error}");
         }
-        assert!(matches!(read(7, "{}", |_| None), Err(UnreadableEvent::Malformed { .. })));
+        let facts_first = text.replacen("\"type\":", "\"facts\":{},\"type\":", 1);
+        for malformed in [
+            "{}",
+            "[]",
+            &facts_first,
+            &text.replace("\"id\":", "\"ID\":"),
+            &text.replace("\"facts\":{", "\"facts\":{,"),
+        ] {
+            let error = read(7, malformed, |_| None).unwrap_err();
+            assert!(matches!(error, UnreadableEvent::Malformed { position: 7, .. }), "{error}");
+        }
     }
 }

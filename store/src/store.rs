@@ -1,6 +1,7 @@
 //! The log as the rest of the house sees it: execute a command, ask what it would do, read events.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -46,9 +47,9 @@ const CONNECTIONS_MAX: u32 = 8;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How often the durability settings are read again (T56).
 const DURABILITY_CHECK_EVERY: Duration = Duration::from_secs(60);
-/// Events that are read and opened in one go: tens of milliseconds of work, a few megabytes. What a page of 1,000 costs by
+/// Events that are read and opened in one go: tens of milliseconds of work, some megabytes. What a page of 1,000 costs by
 /// itself is a fifth of the whole.
-const PAGE: i64 = 6_000;
+const PAGE: i64 = 10_000;
 /// Pages that are read ahead of whoever goes through the log, so that every core has one to open.
 const PAGES_AHEAD: usize = 6;
 /// Envelopes of one row of a page: tens of kilobytes, which fit into what allocators and caches have at hand.
@@ -60,6 +61,8 @@ const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 ord
 /// Missing keys of persons who came at the time of what is read, from so many on, are read as a range: in PostgreSQL a key
 /// costs a quarter of what it costs by itself.
 const KEYS_WORTH_A_RANGE: usize = 32;
+const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where person between $1 and $2 \
+     order by person limit cast($3 as bigint)) as came";
 /// What PostgreSQL shows as the names of the appender's two connections.
 const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
@@ -349,7 +352,7 @@ impl Store {
             return Ok((Some((person.id(), key)), Some((person.id(), wrapped))));
         }
         let Some(person) = command.known_person() else { return Ok((None, None)) };
-        let mut keys = self.open_keys(vec![person.id()], None).await?;
+        let mut keys = self.open_keys(vec![person.id()], None, None).await?;
         Ok((keys.remove_entry(&person.id()), None))
     }
 
@@ -397,7 +400,7 @@ impl Store {
         }
         copied.end()?;
         drop(messages); // and give the connection back
-        self.open_closed(closed).await
+        self.open_closed(closed, Some(pool)).await
     }
 
     /// Reads every event about a subject, in order.
@@ -478,13 +481,17 @@ impl Store {
         for (position, envelope) in rows {
             closed.read(position, envelope)?;
         }
-        self.open_closed(closed).await
+        self.open_closed(closed, None).await
     }
 
     /// Opens the personal parts of events with the keys of their persons.
-    async fn open_closed(&self, Closed { mut events, sealed }: Closed) -> Result<Vec<Recorded>, ReadError> {
+    async fn open_closed(
+        &self,
+        Closed { mut events, sealed }: Closed,
+        copying: Option<&PgPool>,
+    ) -> Result<Vec<Recorded>, ReadError> {
         let came = events.first().zip(events.last()).map(|(first, last)| (first.recorded_at, last.recorded_at));
-        let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came).await?;
+        let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came, copying).await?;
         for (place, part) in sealed {
             if let Some(key) = keys.get(&part.person) {
                 part.open_in(&mut events[place], key);
@@ -523,11 +530,12 @@ impl Store {
     }
 
     /// The keys of these persons, as far as they still exist; they stay in memory for a while. `came` is when persons came
-    /// into what is read, if it is a stretch of the log.
+    /// into what is read, if it is a stretch of the log; where that is copied, `copying` has connections at hand.
     pub(crate) async fn open_keys(
         &self,
         mut persons: Vec<Uuid>,
         came: Option<(Timestamp, Timestamp)>,
+        copying: Option<&PgPool>,
     ) -> Result<HashMap<Uuid, PersonKey>, ReadError> {
         persons.sort_unstable();
         persons.dedup();
@@ -541,19 +549,16 @@ impl Store {
             let range = random::ordered_uuids(from, to);
             let count = persons.iter().filter(|person| range.contains(*person)).count();
             if count >= KEYS_WORTH_A_RANGE {
-                let limit = count * 2; // and not those of many others who came at that time
-                let select = format!(
-                    "(select person, wrapped from person_key where person between $1 and $2 order by person limit {limit}) of_range"
-                );
-                self.select_keys(&select, &[range.start().to_string(), range.end().to_string()], &persons, &mut keys)
-                    .await?;
+                let most = count * 2; // and not all of those who came at that time with others
+                let binds = [range.start().to_string(), range.end().to_string(), most.to_string()];
+                keys.extend(self.select_keys(KEYS_IN_RANGE, &binds, &persons, copying).await?);
                 persons.retain(|person| !keys.contains_key(person));
             }
         }
         if !persons.is_empty() {
             let select = format!("person_key where {}", self.location.is_listed("person"));
             let list = serde_json::to_string(&persons).expect("invariant: a list of ids is JSON");
-            self.select_keys(&select, &[list], &persons, &mut keys).await?;
+            keys.extend(self.select_keys(&select, &[list], &persons, copying).await?);
         }
         Ok(keys)
     }
@@ -564,13 +569,20 @@ impl Store {
         from: &str,
         binds: &[String],
         persons: &[Uuid],
-        keys: &mut HashMap<Uuid, PersonKey>,
-    ) -> Result<(), ReadError> {
+        copying: Option<&PgPool>,
+    ) -> Result<Vec<(Uuid, PersonKey)>, ReadError> {
         let forgotten = self.keys.forgotten();
-        let select =
-            sqlx::query_scalar(AssertSqlSafe(format!("select string_agg(person || ' ' || wrapped, '\n') from {from}")));
-        let found: Option<String> =
-            binds.iter().fold(select, |select, bind| select.bind(bind)).fetch_one(&self.pool).await?;
+        let select = AssertSqlSafe(format!("select string_agg(person || ' ' || wrapped, '\n') from {from}"));
+        let found: Option<String> = match copying {
+            Some(pool) => {
+                let select = sqlx::query_scalar(select);
+                binds.iter().fold(select, |select, bind| select.bind(bind)).fetch_one(pool).await?
+            }
+            None => {
+                let select = sqlx::query_scalar(select);
+                binds.iter().fold(select, |select, bind| select.bind(bind)).fetch_one(&self.pool).await?
+            }
+        };
         let mut read = Vec::new();
         for (person, wrapped) in found.iter().flat_map(|found| found.lines()).filter_map(|line| line.split_once(' ')) {
             let Ok(person) = person.parse() else { continue }; // not written by us
@@ -579,9 +591,8 @@ impl Store {
                 read.push((person, key));
             }
         }
-        keys.extend(read.iter().cloned());
-        self.keys.remember(read, forgotten);
-        Ok(())
+        self.keys.remember(read.iter().cloned(), forgotten);
+        Ok(read)
     }
 }
 
@@ -640,8 +651,10 @@ pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<An
 fn copying_pool(location: &Location) -> Result<Option<PgPool>, OpenError> {
     let Location::Postgres(url) = location else { return Ok(None) };
     let options = PgConnectOptions::from_str(url.reveal())?.log_statements(tracing::log::LevelFilter::Off);
+    // Whoever has one opens what it gives: more than there are processors, and a backend for each, only cost.
+    let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     let pool = PgPoolOptions::new()
-        .max_connections(PAGES_AHEAD as u32)
+        .max_connections(count.min(PAGES_AHEAD) as u32)
         .acquire_timeout(CONNECTION_WAIT)
         .test_before_acquire(false);
     Ok(Some(pool.connect_lazy_with(options)))

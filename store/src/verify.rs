@@ -79,7 +79,7 @@ impl Store {
         loop {
             let rows = self.rows_after(after, head).await?;
             let persons = rows.iter().filter_map(|(_, envelope)| envelope::person(envelope)).collect();
-            self.open_keys(persons, None).await?;
+            self.open_keys(persons, None, None).await?;
             for (position, envelope) in &rows {
                 if *position != after + 1 {
                     tell(flaw(after + 1, "an event is missing".into()));

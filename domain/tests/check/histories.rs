@@ -233,7 +233,9 @@ pub fn read_back(mut log: Vec<Recorded>) -> Vec<Recorded> {
     for recorded in &mut log {
         if recorded.event.personal().is_some_and(|(person, _)| erased.contains(&person)) {
             let facts = recorded.event.facts();
-            recorded.event = Event::from_facts(recorded.event.name(), &facts).unwrap().unwrap();
+            recorded.event = Event::from_facts(recorded.event.name(), &mut serde_json::Deserializer::from_str(&facts))
+                .unwrap()
+                .unwrap();
         }
     }
     log

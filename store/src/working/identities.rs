@@ -1,4 +1,4 @@
-//! The look-up from issuer and subject to an identity's random id; erasure deletes it.
+//! The look-up from issuer and subject to an identity's id, which does not follow from them; erasure deletes it.
 //!
 //! Who signs in asks many times in a row, so a node remembers for a moment whom it has found. An erasure that this node
 //! knows of ends that; one by another node shows at most `FRESH_FOR` later, and until then the person is the erased
