@@ -147,6 +147,7 @@ impl<'de> Deserialize<'de> for Written<'de> {
     }
 }
 
+/// Collects the fields of an envelope.
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
@@ -189,9 +190,11 @@ impl<'de> Visitor<'de> for Fields {
     }
 }
 
+/// A text, copied only where it has escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// Reads facts as those of this event type, if this release knows it.
 struct FactsOf<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for FactsOf<'_> {

@@ -1,12 +1,14 @@
 //! Events at rest: they come back as they were, show nothing personal, and what nobody can read is not skipped.
 
 use domain::event::Event;
+use domain::ids::ProfessionalId;
 use domain::mail::MailOutcome;
 use domain::tag::{Class, Subject, TagKey};
+use futures::TryStreamExt as _;
 use store::envelope::UnreadableEvent;
 use store::{ExecuteError, ReadError};
 
-use super::bench::{Bench, code, request, run};
+use super::bench::{Bench, code, open_at, request, run, standing_clock};
 use super::check::readable;
 use super::commands::*;
 
@@ -96,6 +98,43 @@ on_both! {
         // The account goes on; the erased address is free, and its mails can still be ended.
         run(&restarted, &staff(), add(account, fresh_professional(), "robin@harbour.example")).await.unwrap();
         run(&restarted, &staff(), revoke(link)).await.unwrap();
+    }
+
+    /// Keys of people who came together are read together, as far as that is worth it, and the others one by one.
+    async fn whoever_has_no_keys_reads_those_of_all_who_came_at_one_time_and_at_others(bench: &Bench) {
+        const PEOPLE: usize = 160;
+        let (store, ended) = open_at(bench.location(), standing_clock()).await.unwrap();
+        let account = an_account(&store).await;
+        let head = store.head().await.unwrap();
+        let mut added = Vec::new();
+        for number in 0..PEOPLE {
+            let professional = match number % 4 {
+                0 => fresh_professional(),
+                _ => ProfessionalId(store.fresh_id()),
+            };
+            added.extend(run(&store, &staff(), add(account, professional, &address())).await.unwrap().events);
+        }
+        drop(store);
+        ended.await.unwrap();
+        // Far less than all who came in the same millisecond, since the clock stands still; few; all.
+        for (skipped, count) in [(0, 50), (PEOPLE - 50, 50), (7, 3), (0, PEOPLE)] {
+            let cold = bench.writer().await;
+            let page = cold.page(head + skipped as i64, count as i64).await.unwrap();
+            assert_eq!(page, added[skipped..skipped + count], "{count} after {skipped}");
+        }
+        let cold = bench.writer().await;
+        let pages: Vec<_> = cold.pages(head, cold.head().await.unwrap()).try_collect().await.unwrap();
+        assert_eq!(pages.concat(), added, "copied");
+        let personal: Vec<_> = added.iter().filter_map(|recorded| recorded.event.personal()).collect();
+        assert_eq!(personal.len(), PEOPLE);
+        let erased = [personal[1].0, personal[PEOPLE - 4].0];
+        let list = erased.map(|person| format!("'{}'", person.id())).join(", ");
+        bench.outside().await.run(&format!("delete from person_key where person in ({list})")).await.unwrap();
+        let log = readable(&bench.writer().await).await;
+        for (before, after) in added.iter().zip(&log[head as usize..]) {
+            assert_eq!(after.event.facts(), before.event.facts());
+            assert_eq!(after.event.personal(), before.event.personal().filter(|(of, _)| !erased.contains(of)));
+        }
     }
 
     /// A key is drawn for every sign-in; only that of the first one is kept, and so only that one may seal and open.
