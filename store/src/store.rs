@@ -68,6 +68,8 @@ const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
 /// How long SQLite waits for another writer.
 const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
+/// Pages that SQLite collects in its write-ahead log, 16 MiB, before it carries them over: most are written many times.
+const WAL_PAGES: &str = "4000";
 
 /// Where the log is.
 #[derive(Clone, Debug)]
@@ -636,6 +638,8 @@ pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConn
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(SQLITE_BUSY_WAIT)
+        .pragma("temp_store", "memory") // what a statement would need to be undone goes into no file
+        .pragma("wal_autocheckpoint", WAL_PAGES)
         .pragma("secure_delete", "on") // what is erased leaves no bytes in free pages
 }
 

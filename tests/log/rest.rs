@@ -1,5 +1,6 @@
 //! Events at rest: they come back as they were, show nothing personal, and what nobody can read is not skipped.
 
+use domain::command::Command;
 use domain::event::Event;
 use domain::ids::ProfessionalId;
 use domain::mail::MailOutcome;
@@ -8,7 +9,7 @@ use futures::TryStreamExt as _;
 use store::envelope::UnreadableEvent;
 use store::{ExecuteError, ReadError};
 
-use super::bench::{Bench, code, open_at, request, run, standing_clock};
+use super::bench::{Bench, code, open_at, queue, request, run, standing_clock, word};
 use super::check::readable;
 use super::commands::*;
 
@@ -135,6 +136,39 @@ on_both! {
             assert_eq!(after.event.facts(), before.event.facts());
             assert_eq!(after.event.personal(), before.event.personal().filter(|(of, _)| !erased.contains(of)));
         }
+    }
+
+    /// The key of whoever is added and erased by one batch is not kept by it.
+    async fn t68_who_comes_and_goes_in_one_batch_leaves_no_key(bench: &Bench) {
+        let store = bench.writer().await;
+        let account = an_account(&store).await;
+        somebody_invited(&store, account).await; // the administrator
+        let (professional, other) = (fresh_professional(), fresh_professional());
+        let mut outside = bench.outside().await;
+        outside.lock().await;
+        // The appender waits for the lock with the first of these, and takes all others as one batch.
+        let erase = Command::ErasePerson { account, professional, identities: Vec::new() };
+        let all = [
+            queue(&store, &staff(), set_plan(account, "Support Plan")),
+            queue(&store, &staff(), add(account, other, &address())),
+            queue(&store, &staff(), add(account, professional, &address())),
+            queue(&store, &staff(), erase),
+        ];
+        outside.unlock().await;
+        let mut words = Vec::new();
+        for executing in all {
+            words.push(word(&executing.await.unwrap()));
+        }
+        assert_eq!(words, ["ServicePlanSet", "ProfessionalAdded", "ProfessionalAdded", "ProfessionalErased"]);
+        let mut keys = async |person| {
+            outside.numbers(&format!("select count(*) from person_key where person = '{person}'")).await[0]
+        };
+        assert_eq!((keys(other).await, keys(professional).await), (1, 0));
+        assert_eq!(outside.texts("select person from erased_person").await, [professional.to_string()]);
+        let added = readable(&bench.writer().await).await;
+        let personal: Vec<_> = added.iter().filter_map(|recorded| recorded.event.personal()).collect();
+        assert!(personal.iter().any(|(of, _)| of.id() == other.0));
+        assert!(personal.iter().all(|(of, _)| of.id() != professional.0));
     }
 
     /// A key is drawn for every sign-in; only that of the first one is kept, and so only that one may seal and open.

@@ -14,6 +14,14 @@ use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_between, parse_keys
 use crate::durability::Weakness;
 use crate::envelope::SEALED_FOR;
 
+/// In one go: each way to the connection's thread and back takes as long as some events.
+const INSERT_AND_COMMIT: &str = "\
+    insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1); \
+    insert into event (position, envelope) select value ->> 0, value ->> 1 from json_each($2); \
+    insert into event_tag (tag, position) select value ->> 0, value ->> 1 from json_each($3); \
+    update log_head set position = $4 where position < $4; \
+    commit";
+
 /// One connection that holds the write lock while it appends.
 pub(crate) struct SqliteEngine {
     options: SqliteConnectOptions,
@@ -30,21 +38,6 @@ impl SqliteEngine {
             self.connection = Some(self.options.connect().await?);
         }
         Ok(self.connection.as_mut().expect("invariant: it was just made"))
-    }
-
-    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(sql).execute(self.connection().await?).await.map(drop)
-    }
-
-    async fn insert(&mut self, sql: &'static str, rows: Vec<serde_json::Value>) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(sql)
-            .bind(serde_json::Value::from(rows).to_string())
-            .execute(self.connection().await?)
-            .await
-            .map(drop)
     }
 
     /// The numbers of the commands whose checks fail.
@@ -85,28 +78,20 @@ impl SqliteEngine {
             for (person, wrapped) in &command.person_keys {
                 match wrapped.is_empty() {
                     true => erased.push(*person),
-                    false => keys.push(json!([person, wrapped])),
+                    false => keys.push((person, wrapped)),
                 }
             }
         }
-        self.insert(
-            "insert into person_key (person, wrapped) select value ->> 0, value ->> 1 from json_each($1)",
-            keys,
-        )
-        .await?;
-        self.insert(
-            "insert into event (position, envelope) select value ->> 0, value ->> 1 from json_each($1)",
-            events,
-        )
-        .await?;
-        self.insert("insert into event_tag (tag, position) select value ->> 0, value ->> 1 from json_each($1)", tags)
-            .await?;
-        if position > head {
-            let connection = self.connection().await?;
-            sqlx::query("update log_head set position = $1").bind(position).execute(connection).await?;
-        }
+        keys.retain(|(person, _)| !erased.contains(person)); // who comes and goes in one batch never had one
         self.erase(&erased).await?;
-        self.run("commit").await
+        sqlx::query(INSERT_AND_COMMIT)
+            .bind(json!(keys).to_string())
+            .bind(serde_json::Value::from(events).to_string())
+            .bind(serde_json::Value::from(tags).to_string())
+            .bind(position)
+            .execute(self.connection().await?)
+            .await
+            .map(drop)
     }
 
     /// Destroys the keys of persons, and what in the working state leads to them.
@@ -140,8 +125,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn lock(&mut self) -> Result<Position, sqlx::Error> {
-        self.run("begin immediate").await?;
-        sqlx::query_scalar("select position from log_head").fetch_one(self.connection().await?).await
+        sqlx::query_scalar("begin immediate; select position from log_head").fetch_one(self.connection().await?).await
     }
 
     /// Nodes on one file are one machine's; what falls twice takes the write lock first, and that is enough.
