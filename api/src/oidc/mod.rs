@@ -27,7 +27,7 @@ use url::Url;
 
 pub use config::{Algorithm, ConfigError, IssuerConfig, TrustedFor, http_client, mistakes};
 use directory::{Directory, Metadata};
-use token::{Purpose, Verified};
+use token::{Purpose, Unverified, Verified};
 
 /// Bits of every fresh state, nonce and verifier: beyond guessing, and 43 characters, the least a verifier may have.
 const FRESH_BITS: usize = 256;
@@ -291,7 +291,7 @@ impl Providers {
         ];
         let id_token = self.exchange(&issuer.config, &metadata, &form).await?;
         let purpose = Purpose::IdToken { client_id: &issuer.config.client_id, nonce };
-        let verified = self.verify(issuer, id_token.reveal(), &purpose).await?;
+        let verified = self.verify(issuer, Unverified::of(id_token.reveal())?, &purpose).await?;
         if iss_from_callback.is_some_and(|named| named != verified.issuer) {
             return Err(Error::CallbackIssuerMismatch); // a template's other tenant
         }
@@ -312,7 +312,8 @@ impl Providers {
     /// # Errors
     /// The token is opaque, of no enabled issuer, not for one of the issuer's `bearer_audiences`, or fails any check.
     pub async fn bearer(&self, token: &str) -> Result<BearerIdentity, Error> {
-        let issuer = self.issuer_of(token)?;
+        let token = Unverified::of(token)?;
+        let issuer = self.issuer_of(&token)?;
         if !issuer.config.enabled {
             return Err(Error::IssuerDisabled);
         }
@@ -348,14 +349,14 @@ impl Providers {
     }
 
     /// Finds whose keys are to verify a bearer token: its unverified `iss` only selects, [`token::verify`] decides.
-    fn issuer_of(&self, token: &str) -> Result<&Issuer, Error> {
-        let named = token::unverified_issuer(token)?;
+    fn issuer_of(&self, token: &Unverified<'_>) -> Result<&Issuer, Error> {
+        let named = token.issuer()?;
         let exact = self.issuers.iter().find(|issuer| issuer.config.issuer == named);
-        let template = || self.issuers.iter().find(|issuer| issuer.config.is_template_of(&named));
+        let template = || self.issuers.iter().find(|issuer| issuer.config.is_template_of(named));
         exact.or_else(template).ok_or(Error::UnknownIssuer)
     }
 
-    async fn verify(&self, issuer: &Issuer, token: &str, purpose: &Purpose<'_>) -> Result<Verified, Error> {
+    async fn verify(&self, issuer: &Issuer, token: Unverified<'_>, purpose: &Purpose<'_>) -> Result<Verified, Error> {
         let verified = token::verify(issuer, token, purpose, self.clock.now()).await?;
         // A tenant that is configured by itself belongs to that configuration, never to a template beside it.
         let taken = self

@@ -54,7 +54,8 @@ struct Header {
 }
 
 /// What a token's text says, whoever signed it.
-struct Parts {
+pub(super) struct Unverified<'a> {
+    token: &'a str,
     header: Header,
     claims: Map<String, Value>,
 }
@@ -65,20 +66,18 @@ struct Parts {
 /// Any of the checks fails, or the issuer's keys cannot be had.
 pub(super) async fn verify(
     issuer: &Issuer,
-    token: &str,
+    Unverified { token, header, claims }: Unverified<'_>,
     purpose: &Purpose<'_>,
     now: Timestamp,
 ) -> Result<Verified, Error> {
     let config = &issuer.config;
-    let parts = Parts::of(token)?;
-    let algorithm = parts.header.algorithm(&config.algorithms)?;
-    parts.header.check(purpose)?;
-    let key = issuer.directory.key(parts.header.kid.as_deref(), algorithm).await?;
+    let algorithm = header.algorithm(&config.algorithms)?;
+    header.check(purpose)?;
+    let key = issuer.directory.key(header.kid.as_deref(), algorithm).await?;
     if !key.has_signed(token, algorithm) {
         return Err(Error::SignatureInvalid);
     }
 
-    let claims = parts.claims;
     let concrete = config.concrete_issuer(&claims).ok_or(Error::ClaimInvalid("tid"))?;
     if claims.get("iss").and_then(Value::as_str) != Some(&concrete) {
         return Err(Error::IssuerMismatch);
@@ -96,19 +95,17 @@ pub(super) async fn verify(
     Ok(verified)
 }
 
-/// The issuer that a token claims to be of. Selects a configuration and nothing else.
-pub(super) fn unverified_issuer(token: &str) -> Result<String, Error> {
-    let issuer = Parts::of(token)?.claims.get("iss").and_then(Value::as_str).map(str::to_owned);
-    issuer.ok_or(Error::ClaimInvalid("iss"))
-}
-
 /// The number of bytes behind a base64url text.
 pub(super) fn decoded_length(text: &str) -> Option<usize> {
     URL_SAFE_NO_PAD.decode(text).ok().map(|bytes| bytes.len())
 }
 
-impl Parts {
-    fn of(token: &str) -> Result<Self, Error> {
+impl<'a> Unverified<'a> {
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// It is not a signed JWT.
+    pub(super) fn of(token: &'a str) -> Result<Self, Error> {
         fn parsed<T: serde::de::DeserializeOwned>(part: &str) -> Option<T> {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
         }
@@ -119,9 +116,18 @@ impl Parts {
         let (signed, _) = token.rsplit_once('.').ok_or(Error::TokenMalformed)?;
         let (header, claims) = signed.split_once('.').ok_or(Error::TokenMalformed)?;
         Ok(Self {
+            token,
             header: parsed(header).ok_or(Error::TokenMalformed)?,
             claims: parsed(claims).ok_or(Error::TokenMalformed)?, // the dots of an encrypted token are no base64
         })
+    }
+
+    /// The issuer that it claims to be of. Selects a configuration and nothing else.
+    ///
+    /// # Errors
+    /// It names none.
+    pub(super) fn issuer(&self) -> Result<&str, Error> {
+        self.claims.get("iss").and_then(Value::as_str).ok_or(Error::ClaimInvalid("iss"))
     }
 }
 
