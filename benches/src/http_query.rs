@@ -55,6 +55,7 @@ pub async fn contend(url: &str) -> Result<(), Failure> {
     let people = link_people(&world, &store, PEOPLE).await?;
     drop(store);
     appender.await?;
+    world.settle().await?; // as the yardstick's table is
     let service = world.serve().await?;
     service.caught_up().await?;
     take_turns_asking(service.address, asks_for_me(&world, &people)?).await
