@@ -4,8 +4,8 @@ use domain::event::{Position, Recorded};
 use futures::TryStreamExt as _;
 use futures::stream::TryChunksError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
-use store::Store;
 use store::store::views_pool;
+use store::{Location, Store};
 
 use crate::ALL;
 use crate::tables::{self, Generation, WriteError};
@@ -86,6 +86,14 @@ pub async fn rebuild_all(
         tables::index(&mut connection, generation).await?;
     }
     fill(store, &mut connection, &mut generations, &progress).await?; // what was appended meanwhile
+    if let Location::Postgres(_) = store.location() {
+        for generation in &generations {
+            // Else queries read whole tables until autovacuum comes. Whoever was overtaken, so that the table is gone, is
+            // told below.
+            let analyze = format!("analyze {}", generation.table());
+            let _ = sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut *connection).await;
+        }
+    }
     let mut rebuilt = Vec::new();
     for generation in generations {
         rebuilt.push(take_place(store, &mut connection, generation).await?);

@@ -84,7 +84,7 @@ impl Location {
     /// SQL that is true where a column is one of the texts in the JSON array that is bound as `$1`.
     pub fn is_listed(&self, column: &str) -> String {
         match self {
-            // An array, unlike a table, is always looked up in the column's index.
+            // An array, unlike a table, is looked up in the column's index, whatever is believed about how much it holds.
             Self::Postgres(_) => {
                 format!("{column} = any (array (select jsonb_array_elements_text(cast($1 as jsonb))))")
             }

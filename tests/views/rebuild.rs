@@ -200,3 +200,21 @@ on_both! {
         Tables::equal_the_log(bench).await;
     }
 }
+
+/// Without statistics PostgreSQL would read a new view from end to end until autovacuum comes to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_made_anew_is_analyzed_on_postgres() {
+    let bench = &Bench::postgres().await;
+    let node = Node::start(bench).await;
+    something_in_every_view(&node).await;
+    node.follow().await;
+    let tables = Tables::of(bench).await;
+    for view in ALL {
+        let before = tables.live(view.name).await;
+        rebuild(&node.store, view.name, |_| {}).await.unwrap();
+        let live = tables.live(view.name).await;
+        assert_ne!(live, before);
+        let told = format!("select count(*) from pg_stats where schemaname = 'views' and tablename = '{live}'");
+        assert!(tables.number(&told).await > 0, "{live}");
+    }
+}
