@@ -630,7 +630,8 @@ fn engine(location: &Location, name: &str) -> Result<Box<dyn Engine>, OpenError>
     })
 }
 
-/// How every connection to a SQLite file of ours is set up.
+/// How a connection to a SQLite file of ours is set up, but for those of pools: these sort whole views, which must not happen
+/// in memory.
 pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join(file))
