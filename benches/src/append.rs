@@ -24,12 +24,10 @@ use crate::load::closed_loop;
 
 /// Callers that open the accounts before the first turn.
 const OPENING_CALLERS: usize = 256;
-/// Spreads numbers that follow each other over all accounts: 2^64 divided by the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// The same for ids, whose 128 bits shall all differ.
+/// Spreads numbers that follow each other over all ids: 2^128 divided by the golden ratio.
 const SPREAD_IDS: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
-/// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts. With `hot`, on one that is new in each
+/// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts, each time on any of them. With `hot`, on one that is new in each
 /// turn; with `elsewhere_percent`, so many of the commands go through another node.
 pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
     let (store, _appender) = open(location.clone()).await?;
@@ -52,7 +50,7 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
         let value = closed_loop(callers, turn.time, move |caller, call| {
             let number = caller + call * callers;
             let node = if number % 100 < elsewhere_percent { other_node.clone() } else { store.clone() };
-            let account = accounts[(number.wrapping_mul(SPREAD) >> 32) as usize % accounts.len()];
+            let account = accounts[usize::from_ne_bytes(random::bytes()) % accounts.len()];
             async move { Ok(node.execute(add(&node, account), staff(), request()).await.map(drop)?) }
         })
         .await?;
