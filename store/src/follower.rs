@@ -1,6 +1,6 @@
 //! Keeps the states in a node's memory what the log says: takes in what others appended, and loads what is missing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::decide::Known;
@@ -45,7 +45,7 @@ impl Follower {
         let known = lock(&self.decider.memory).head;
         let rows = self.reader.between(known, known + FOLLOWED_MAX as Position + 1).await?;
         let head = rows.last().map_or(known, |(newest, ..)| *newest);
-        Ok(self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared))
+        self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared).await
     }
 
     /// Takes in what others appended up to `before`, unless it is too much for one who has so many `commands`; the log has
@@ -64,16 +64,21 @@ impl Follower {
             count if count <= worth_reading => Some(self.reader.between(known, before).await?),
             _ => None,
         };
-        Ok(self.take_in(rows, head, prepared))
+        self.take_in(rows, head, prepared).await
     }
 
     /// Takes in what others appended, unless it was too much to be read. What was decided on states that have become others is
     /// decided again.
-    fn take_in(&mut self, rows: Option<Vec<RowAndKey>>, head: Position, prepared: &mut Prepared) -> HashSet<Subject> {
+    async fn take_in(
+        &mut self,
+        rows: Option<Vec<RowAndKey>>,
+        head: Position,
+        prepared: &mut Prepared,
+    ) -> Result<HashSet<Subject>, sqlx::Error> {
         let mut changed = HashSet::new();
         lock(&self.decider.memory).set_follows(rows.is_some());
         if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
-            match self.open_followed(&rows) {
+            match self.open_followed(&rows).await? {
                 Some(events) => {
                     self.is_apart = events.len() * WORTH < rows.len();
                     changed = self.decider.take_in(&events);
@@ -84,7 +89,7 @@ impl Follower {
             self.decider.decide(stale, prepared);
         }
         lock(&self.decider.memory).head = head;
-        changed
+        Ok(changed)
     }
 
     /// Loads what states that commands read miss, or all of one that is not in memory.
@@ -150,22 +155,33 @@ impl Follower {
         Ok(closed.into_iter().map(open).collect())
     }
 
-    /// The events in rows that are about anything in memory, opened with the keys that came along; none if one of them
-    /// cannot be read.
-    fn open_followed(&self, rows: &[RowAndKey]) -> Option<Vec<Recorded>> {
-        let keys = &self.decider.keys;
-        let mut events = Vec::with_capacity(rows.len());
-        for (position, envelope, wrapped) in rows {
-            let (mut event, sealed) = envelope::read_closed(*position, envelope).ok()?;
-            if !self.decider.remembers(&event) {
-                continue;
-            }
-            if let Some((sealed, wrapped)) = sealed.zip(wrapped.as_ref()) {
-                let key = keys.remembered(sealed.person).or_else(|| keys.unwrap(sealed.person, wrapped).ok())?;
+    /// The events in rows that are about anything in memory, opened with the keys that came along or are read now; none if
+    /// one of them cannot be read.
+    async fn open_followed(&mut self, rows: &[RowAndKey]) -> Result<Option<Vec<Recorded>>, sqlx::Error> {
+        let decider = Arc::clone(&self.decider);
+        let closed = rows.iter().map(|(position, envelope, wrapped)| {
+            let (event, sealed) = envelope::read_closed(*position, envelope).ok()?;
+            Some((event, sealed, wrapped.as_deref()))
+        });
+        let Some(mut closed) = closed.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        closed.retain(|(event, ..)| decider.remembers(event));
+        let missing = closed.iter().filter(|(.., wrapped)| wrapped.is_none());
+        let missing = missing.filter_map(|(_, sealed, _)| sealed.as_ref()).map(|sealed| sealed.person);
+        let missing: Vec<Uuid> = missing.collect();
+        let read: HashMap<Uuid, String> = match missing.is_empty() {
+            true => HashMap::new(),
+            false => self.reader.person_keys(&missing).await?.into_iter().collect(),
+        };
+        let open = |(mut event, sealed, wrapped): (Recorded, Option<Sealed>, Option<&str>)| {
+            if let Some(sealed) = sealed
+                && let Some(wrapped) = wrapped.or_else(|| Some(read.get(&sealed.person)?.as_str()))
+            {
+                let unwrap = || decider.keys.unwrap(sealed.person, wrapped).ok();
+                let key = decider.keys.remembered(sealed.person).or_else(unwrap)?;
                 sealed.open_in(&mut event, &key);
             }
-            events.push(event);
-        }
-        Some(events)
+            Some(event)
+        };
+        Ok(closed.into_iter().map(open).collect())
     }
 }

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::copied::{self, Copied};
 use crate::decider::{Decider, Purpose, Queued, is_about};
 use crate::durability::Weakness;
-use crate::engine::{Engine, PostgresEngine, SqliteEngine};
+use crate::engine::{Engine, KEYS_WORTH_A_RANGE, PostgresEngine, SqliteEngine};
 use crate::envelope::{self, Sealed, UnreadableEvent};
 use crate::gather::Gather;
 use crate::memory::{Memory, Remembered};
@@ -58,9 +58,6 @@ const ENVELOPES_PER_ROW: i64 = 100;
 /// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
 const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
      where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
-/// Missing keys of persons who came at the time of what is read, from so many on, are read as a range: in PostgreSQL a key
-/// costs a quarter of what it costs by itself.
-const KEYS_WORTH_A_RANGE: usize = 32;
 const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where person between $1 and $2 \
      order by person limit cast($3 as bigint)) as came";
 /// What PostgreSQL shows as the names of the appender's two connections.

@@ -2,10 +2,10 @@
 
 use domain::command::Command;
 use domain::event::Event;
-use domain::ids::MailId;
+use domain::ids::{MailId, ProfessionalId};
 use store::Store;
 
-use super::bench::{Bench, at_once, code, request, run};
+use super::bench::{Bench, at_once, code, request, run, word};
 use super::commands::*;
 
 /// What the other writer does in between that is about the account and changes no decision: it must not wake the
@@ -124,6 +124,42 @@ on_both! {
         run(&writers[0], &person(identity), accept(still_good, identity)).await.unwrap();
         run(&writers[0], &staff(), set_plan(untouched, "Support Plan")).await.unwrap();
         assert!(run(&writers[0], &staff(), set_plan(untouched, "Support Plan")).await.unwrap().events.is_empty());
+    }
+
+    /// Many others at once are taken in with their keys, be their ids in the order in which they came or not, and however
+    /// many other ids lie between; whoever was erased meanwhile is not.
+    async fn whoever_came_through_another_writer_is_known_by_address(bench: &Bench) {
+        const PEOPLE: usize = 160;
+        let writers = bench.writers(2).await;
+        let account = an_account(&writers[0]).await;
+        somebody_invited(&writers[0], account).await; // the administrator
+        let elsewhere = an_account(&writers[1]).await;
+        let adds = (0..4 * PEOPLE).map(|number| {
+            let store = writers[1].clone();
+            let account = if number % 4 == 0 { account } else { elsewhere };
+            let professional = match number % 16 {
+                4 | 8 | 12 => ProfessionalId(store.fresh_id()),
+                _ => fresh_professional(),
+            };
+            let address = address();
+            async move {
+                run(&store, &staff(), add(account, professional, &address)).await.unwrap();
+                (professional, address)
+            }
+        });
+        let people: Vec<_> = at_once(adds).await.into_iter().step_by(4).collect();
+        let erased = [people[1].0, people[PEOPLE - 4].0];
+        for professional in erased {
+            let erase = Command::ErasePerson { account, professional, identities: Vec::new() };
+            run(&writers[1], &staff(), erase).await.unwrap();
+        }
+        for (professional, address) in &people {
+            let again = run(&writers[0], &staff(), add(account, fresh_professional(), address)).await;
+            match erased.contains(professional) {
+                true => assert_eq!(word(&again), "ProfessionalAdded"),
+                false => assert_eq!(code(again), "address_already_in_account"),
+            }
+        }
     }
 
     async fn what_a_writer_learned_by_losing_it_does_not_forget(bench: &Bench) {

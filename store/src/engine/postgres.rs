@@ -1,5 +1,7 @@
 //! The append on PostgreSQL: one call of a server-side function for each batch.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use domain::event::Position;
 use domain::tag::TagKey;
@@ -7,12 +9,19 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::{BatchCommand, Engine, RowAndKey, Verdicts, parse_between, parse_keys, select_between};
+use super::{BatchCommand, Engine, KEYS_WORTH_A_RANGE, RowAndKey, Verdicts, parse_between, parse_keys, select_between};
 use crate::durability::Weakness;
 use crate::envelope::SEALED_FOR;
 
 const SELECT_UNDER: &str = "select e.position, e.envelope from event e where e.position = any (array \
      (select t.position from event_tag t where t.tag = any ($1) and t.position > $2)) order by e.position";
+
+/// Events up to which their keys come along in one statement. For more of them a second one costs less than the join.
+const JOINED_MAX: Position = 48;
+const SELECT_BETWEEN: &str =
+    "select position, envelope from event where position > $1 and position <= $2 order by position";
+const SELECT_KEYS_BETWEEN: &str =
+    "select person, wrapped from person_key where person between $1 and $2 order by person limit $3";
 
 const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
@@ -52,6 +61,26 @@ impl PostgresEngine {
             self.connection = Some(self.options.connect().await?);
         }
         Ok(self.connection.as_mut().expect("invariant: it was just made"))
+    }
+
+    /// Reads events without their keys.
+    async fn closed_between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
+        let rows: Vec<(Position, String)> =
+            sqlx::query_as(SELECT_BETWEEN).bind(after).bind(until).fetch_all(self.connection().await?).await?;
+        Ok(rows.into_iter().map(|(position, envelope)| (position, envelope, None)).collect())
+    }
+
+    /// Reads wrapped keys of persons who came after each other, as a range: their ids begin with the time. Others that are in
+    /// it come along; of too many, some of those that are asked for are left out.
+    async fn keys_in_range(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+        let (Some(first), Some(last)) = (persons.iter().min(), persons.iter().max()) else { return Ok(Vec::new()) };
+        let rows = sqlx::query_as(SELECT_KEYS_BETWEEN)
+            .bind(first.to_string())
+            .bind(last.to_string())
+            .bind(2 * persons.len() as i64)
+            .fetch_all(self.connection().await?)
+            .await?;
+        Ok(parse_keys(rows))
     }
 
     async fn call(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
@@ -100,6 +129,9 @@ impl Engine for PostgresEngine {
     }
 
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
+        if until - after > JOINED_MAX {
+            return self.closed_between(after, until).await;
+        }
         let select = select_between(&format!("split_part(e.envelope, '{SEALED_FOR}', 2)"));
         let select = sqlx::query_scalar(AssertSqlSafe(select)).bind(after).bind(until).bind("\n");
         parse_between(select.fetch_one(self.connection().await?).await?)
@@ -111,12 +143,21 @@ impl Engine for PostgresEngine {
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
-        let persons: Vec<String> = persons.iter().map(Uuid::to_string).collect();
-        let rows = sqlx::query_as("select person, wrapped from person_key where person = any ($1)")
-            .bind(persons)
-            .fetch_all(self.connection().await?)
-            .await?;
-        Ok(parse_keys(rows))
+        let mut keys = match persons.len() {
+            ..KEYS_WORTH_A_RANGE => Vec::new(),
+            _ => self.keys_in_range(persons).await?,
+        };
+        let found: HashSet<Uuid> = keys.iter().map(|(person, _)| *person).collect();
+        let missing: Vec<String> =
+            persons.iter().filter(|person| !found.contains(*person)).map(Uuid::to_string).collect();
+        if !missing.is_empty() {
+            let rows = sqlx::query_as("select person, wrapped from person_key where person = any ($1)")
+                .bind(missing)
+                .fetch_all(self.connection().await?)
+                .await?;
+            keys.extend(parse_keys(rows));
+        }
+        Ok(keys)
     }
 
     async fn append_locked(&mut self, head: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
