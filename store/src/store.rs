@@ -58,6 +58,8 @@ const ENVELOPES_PER_ROW: i64 = 100;
 /// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
 const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
      where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
+/// One event in so many of a stretch of the log, at least, has to be among those that are read for that.
+const DENSE: usize = 2;
 const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where person between $1 and $2 \
      order by person limit cast($3 as bigint)) as came";
 /// What PostgreSQL shows as the names of the appender's two connections.
@@ -489,7 +491,11 @@ impl Store {
         Closed { mut events, sealed }: Closed,
         copying: Option<&PgPool>,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let came = events.first().zip(events.last()).map(|(first, last)| (first.recorded_at, last.recorded_at));
+        let is_dense = |(first, last): &(&Recorded, &Recorded)| {
+            (last.position - first.position) as usize <= DENSE * events.len() // else most who came then came elsewhere
+        };
+        let stretch = events.first().zip(events.last()).filter(is_dense);
+        let came = stretch.map(|(first, last)| (first.recorded_at, last.recorded_at));
         let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came, copying).await?;
         for (place, part) in sealed {
             if let Some(key) = keys.get(&part.person) {
