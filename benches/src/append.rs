@@ -27,8 +27,8 @@ const OPENING_CALLERS: usize = 256;
 /// Spreads numbers that follow each other over all ids: 2^128 divided by the golden ratio.
 const SPREAD_IDS: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
-/// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts, each time on any of them. With `hot`, on one that is new in each
-/// turn; with `elsewhere_percent`, so many of the commands go through another node.
+/// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts, each time on any of them. With `hot`, on
+/// one that is new in each turn; with `elsewhere_percent`, so many of the commands go through another node.
 pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
     let (store, _appender) = open(location.clone()).await?;
     let mut elsewhere = None;

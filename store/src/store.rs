@@ -58,7 +58,7 @@ const ENVELOPES_PER_ROW: i64 = 100;
 /// from there on, one in each line. JSON leaves no line end in an envelope, and no position is left out.
 const SELECT_PAGE: &str = "select min(e.position), string_agg(e.envelope, $3 order by e.position) from event e \
      where e.position > $1 and e.position <= $2 group by e.position / $4 order by 1";
-/// One event in so many of a stretch of the log, at least, has to be among those that are read for that.
+/// Keys are read as a range only where one event in so many of a stretch of the log is read: else it is full of others.
 const DENSE: usize = 2;
 const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where person between $1 and $2 \
      order by person limit cast($3 as bigint)) as came";
@@ -491,9 +491,8 @@ impl Store {
         Closed { mut events, sealed }: Closed,
         copying: Option<&PgPool>,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let is_dense = |(first, last): &(&Recorded, &Recorded)| {
-            (last.position - first.position) as usize <= DENSE * events.len() // else most who came then came elsewhere
-        };
+        let is_dense =
+            |(first, last): &(&Recorded, &Recorded)| (last.position - first.position) as usize <= DENSE * events.len();
         let stretch = events.first().zip(events.last()).filter(is_dense);
         let came = stretch.map(|(first, last)| (first.recorded_at, last.recorded_at));
         let keys = self.open_keys(sealed.iter().map(|(_, part)| part.person).collect(), came, copying).await?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use domain::tag::Subject;
 use store::{ExecuteError, OpenError};
 
-use super::bench::{Bench, at_once, queue, run};
+use super::bench::{Bench, at_once, code, queue, run};
 use super::check::readable;
 use super::commands::*;
 
@@ -331,4 +331,36 @@ async fn a_turn_that_is_never_given_up_stops_nobody() {
         }
     }
     panic!("nobody wanted a turn");
+}
+
+/// The keys of what another writer has appended cannot be read, and then can.
+#[tokio::test]
+async fn t59_a_writer_that_could_not_read_what_others_appended_is_not_misled() {
+    let bench = Bench::postgres().await;
+    let server = bench.server().unwrap();
+    let writers = bench.writers(2).await;
+    let account = an_account(&writers[0]).await;
+    let mut taken = Vec::new();
+    for _ in 0..60 {
+        taken.push(address());
+        run(&writers[1], &staff(), add(account, fresh_professional(), &taken[taken.len() - 1])).await.unwrap();
+    }
+    server.sql(
+        "alter table person_key rename to kept; \
+         create function fail() returns text language plpgsql as \
+         $f$ begin raise 'cut'; end $f$; \
+         create view person_key as select person, wrapped || case current_setting('application_name') \
+         when 'vinculum reader' then fail() else '' end as wrapped from kept; \
+         create function keep() returns trigger language plpgsql as \
+         $f$ begin insert into kept values (new.person, new.wrapped); return new; end $f$; \
+         create trigger keep instead of insert on person_key for each row execute function keep()",
+    );
+    let failed = run(&writers[0], &staff(), set_plan(account, "Support Plan")).await;
+    assert!(matches!(failed, Err(ExecuteError::Unavailable)), "{failed:?}");
+    server.sql("drop view person_key; alter table kept rename to person_key");
+    for address in &taken {
+        let again = run(&writers[0], &staff(), add(account, fresh_professional(), address)).await;
+        assert_eq!(code(again), "address_already_in_account");
+    }
+    run(&writers[0], &staff(), set_plan(account, "Support Plan")).await.unwrap();
 }

@@ -128,7 +128,7 @@ on_both! {
 
     /// Many others at once are taken in with their keys, be their ids in the order in which they came or not, and however
     /// many other ids lie between; whoever was erased meanwhile is not.
-    async fn whoever_came_through_another_writer_is_known_by_address(bench: &Bench) {
+    async fn t59_whoever_came_through_another_writer_is_known_by_address(bench: &Bench) {
         const PEOPLE: usize = 160;
         let writers = bench.writers(2).await;
         let account = an_account(&writers[0]).await;

@@ -70,8 +70,8 @@ impl PostgresEngine {
         Ok(rows.into_iter().map(|(position, envelope)| (position, envelope, None)).collect())
     }
 
-    /// Reads wrapped keys of persons who came after each other, as a range: their ids begin with the time. Others that are in
-    /// it come along; of too many, some of those that are asked for are left out.
+    /// Reads wrapped keys of persons who came after each other, as a range: their ids begin with the time. Others that are
+    /// in it come along; of too many, some of those that are asked for are left out.
     async fn keys_in_range(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
         let (Some(first), Some(last)) = (persons.iter().min(), persons.iter().max()) else { return Ok(Vec::new()) };
         let rows = sqlx::query_as(SELECT_KEYS_BETWEEN)
