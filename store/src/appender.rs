@@ -3,7 +3,7 @@
 //!
 //! While a batch is on its way to the disk, the next one is decided, upon what the first one holds. What falls, because
 //! another node was faster, is decided again with whatever was decided upon it; what falls twice, under the lock, so that no
-//! node starves. Nodes that keep meeting on the same subjects take turns.
+//! node starves. Nodes that keep meeting on the same subjects take turns; a guest among busy nodes gathers its few commands.
 //!
 //! Reading order: [`Appender::run`] takes commands, `Decider` prepares them in memory, `fly` appends what was prepared,
 //! `settle` answers whoever stands, `Follower` takes in what others have appended, `decide_again` sees to whoever fell.
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::decider::{Answer, Decided, Decider, Prepared, Queued, lock};
 use crate::engine::{BatchCommand, Engine, Verdicts};
-use crate::follower::{FOLLOWED_MAX, Follower};
+use crate::follower::Follower;
 use crate::store::ExecuteError;
 
 /// Commands in one batch: keeps the lock short and the statement small.
@@ -46,6 +46,16 @@ const HOT_FOR: usize = 256;
 const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
 const TURN: Duration = Duration::from_millis(50);
+/// A node is a guest where others append so many events for each of its commands, …
+const GUEST: Position = 16;
+/// … and so many in the time for which one of them may wait.
+const GUEST_OF: u32 = 16;
+/// How long a guest's command waits for others to come along: each batch of a guest holds up batches that are far larger.
+const GATHER: Duration = Duration::from_millis(4);
+/// A guest whose commands waited so often in vain, one after the other, does not let them wait for the next batches, …
+const IN_VAIN: usize = 3;
+/// … until it has counted to this.
+const TRIED_AGAIN: usize = 20;
 /// How often callers that were just answered are let in before a full batch leaves.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
@@ -64,6 +74,12 @@ struct Pace {
     judged: (usize, usize),
     /// For how many batches more nodes take turns: they meet on the same few subjects.
     hot_for: usize,
+    /// When the last batch was appended, and the head that it left.
+    left: Option<(Instant, Position)>,
+    /// Whether this node appends little among others that append much.
+    is_guest: bool,
+    /// How many batches have waited in vain for others to come along, or not waited for that reason.
+    alone: usize,
 }
 
 impl Pace {
@@ -85,6 +101,29 @@ impl Pace {
 
     fn is_wary(&self, commands: usize) -> bool {
         self.hot_for == 0 && (self.wary_for > 0 || (self.others_for > 0 && commands < BUSY))
+    }
+
+    /// Takes note of a batch that found one head and left another one.
+    fn leave(&mut self, now: Instant, before: Position, after: Position) {
+        if let Some((then, left)) = self.left.replace((now, after)) {
+            let others = before - left;
+            let in_that_time = GATHER * others.try_into().unwrap_or(u32::MAX);
+            let (are_many, are_fast) =
+                (others > GUEST * self.commands as Position, in_that_time > (now - then) * GUEST_OF);
+            self.is_guest = are_many && are_fast;
+        }
+    }
+
+    /// Whether a batch of so few commands waits for others to come along.
+    fn gathers(&mut self, commands: usize) -> bool {
+        if !self.is_guest || self.hot_for > 0 || commands >= BUSY {
+            return false;
+        }
+        let waits = self.alone < IN_VAIN;
+        if !waits {
+            self.alone = (self.alone + 1) % TRIED_AGAIN;
+        }
+        waits
     }
 }
 
@@ -128,6 +167,9 @@ impl Appender {
                 if taken.is_empty() && self.queue.recv_many(&mut taken, BATCH_MAX).await == 0 {
                     return;
                 }
+                if self.pace.gathers(taken.len()) {
+                    self.gather(&mut taken).await;
+                }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
             if self.pace.is_slow {
@@ -146,6 +188,14 @@ impl Appender {
             tokio::task::yield_now().await;
         }
         self.take_along(prepared);
+    }
+
+    /// Lets other commands come along, since the batch will hold up those of other nodes.
+    async fn gather(&mut self, taken: &mut Vec<Queued>) {
+        tokio::time::sleep(GATHER).await;
+        let company = self.waiting(BATCH_MAX.saturating_sub(taken.len()));
+        self.pace.alone = if company.is_empty() { self.pace.alone + 1 } else { 0 };
+        taken.extend(company);
     }
 
     /// Takes what is in the queue, at most `room` commands.
@@ -180,6 +230,7 @@ impl Appender {
                         self.pace.others_for = WARY_FOR;
                     }
                     let head = verdicts.head_after(&batch);
+                    self.pace.leave(Instant::now(), verdicts.head_before, head);
                     let (answers, have_fallen) = self.settle(decided, &verdicts, head);
                     fallen.extend(have_fallen);
                     let followed = self.follower.follow(verdicts.head_before, head, self.pace.commands, &mut next);
@@ -199,8 +250,8 @@ impl Appender {
             self.end_turn().await;
         }
         self.pace.met += fallen.len();
-        self.follower.is_apart &= fallen.is_empty();
         if !fallen.is_empty() {
+            tracing::debug!(fallen = fallen.len(), "another node was faster; commands are decided again");
             let built_upon_them = self.decider.take_those_built_upon(&fallen, &mut next);
             fallen.extend(built_upon_them);
             if fallen.iter().any(|queued| queued.has_fallen) {
@@ -354,7 +405,7 @@ impl Appender {
         replays: &mut Vec<Answer>,
     ) -> Result<(Vec<Decided>, Position), sqlx::Error> {
         let head = self.writer.lock().await?;
-        let changed = self.follower.follow(head, head, FOLLOWED_MAX, prepared).await?;
+        let changed = self.follower.follow(head, head, remaining.len(), prepared).await?;
         remaining.append(&mut prepared.undecided);
         remaining.extend(self.decider.take_those_built_upon(remaining, prepared));
         self.pace.met += remaining.iter().filter(|queued| queued.reads_any(&changed)).count();
@@ -406,5 +457,35 @@ async fn take_turn(
         if taken.is_some() {
             return Ok(changed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node that appends a batch of one event, then others append so many in so long, then it appends again.
+    fn among(others: Position, milliseconds: u64) -> Pace {
+        let (mut pace, began) = (Pace { commands: 1, ..Pace::default() }, Instant::now());
+        pace.leave(began, 100, 101);
+        pace.leave(began + Duration::from_millis(milliseconds), 101 + others, 102 + others);
+        pace
+    }
+
+    #[test]
+    fn a_few_commands_wait_for_others_only_among_many_of_other_nodes_that_come_fast() {
+        assert!(among(100, 10).gathers(1));
+        assert!(!among(10, 1).gathers(1), "ten for one are not many");
+        assert!(!among(100, 1_000).gathers(1), "a hundred in a second are not fast");
+        assert!(!among(100, 10).gathers(BUSY), "many are their own company");
+        assert!(!Pace { hot_for: 1, ..among(100, 10) }.gathers(1), "turns are for that");
+        assert!(!Pace::default().gathers(1));
+    }
+
+    #[test]
+    fn who_waited_in_vain_does_not_wait_for_a_while() {
+        let mut pace = Pace { alone: IN_VAIN, ..among(100, 10) };
+        let refused = std::iter::repeat_with(|| pace.gathers(1)).take_while(|waits| !waits).count();
+        assert_eq!(refused, TRIED_AGAIN - IN_VAIN);
     }
 }

@@ -14,7 +14,7 @@ use crate::envelope::{self, Sealed};
 use crate::memory::Remembered;
 
 /// Events of others that are read at once to keep the states in memory current.
-pub(crate) const FOLLOWED_MAX: usize = 2_000;
+const FOLLOWED_MAX: usize = 2_000;
 /// The same, for each command of our own, where few of them are about anything in memory.
 const FOLLOWED_FOR_EACH: usize = 16;
 /// One event in so many about something in memory makes it worth reading them.
@@ -26,7 +26,7 @@ const LOADED_AT_ONCE: usize = 16;
 pub(crate) struct Follower {
     reader: Box<dyn Engine>,
     decider: Arc<Decider>,
-    /// Whether few events of others were about anything in memory, and none has disturbed a command since.
+    /// Whether few events of others were about anything in memory.
     pub is_apart: bool,
 }
 
