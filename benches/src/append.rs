@@ -20,16 +20,22 @@ use uuid::Uuid;
 
 use crate::Failure;
 use crate::contender::take_turns;
+use crate::fallen;
 use crate::load::closed_loop;
 
+/// Accounts that are worked on through two nodes.
+const DISPUTED: usize = 100;
 /// Callers that open the accounts before the first turn.
 const OPENING_CALLERS: usize = 256;
 /// Spreads numbers that follow each other over all ids: 2^128 divided by the golden ratio.
 const SPREAD_IDS: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 /// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts, each time on any of them. With `hot`, on
-/// one that is new in each turn; with `elsewhere_percent`, so many of the commands go through another node.
+/// one that is new in each turn. With `elsewhere_percent`, so many of the commands go through another node; with
+/// `disputed_percent`, so many are about one of the accounts that are disputed, and another node is given a command about the
+/// same one at the same moment; those are not counted. `fallen_percent` is how many commands had to be decided again.
 pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
+    fallen::count()?;
     let (store, _appender) = open(location.clone()).await?;
     let mut elsewhere = None;
     let many: Arc<[AccountId]> = open_accounts(&store, accounts).await?.into();
@@ -37,7 +43,8 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
     take_turns(async |turn| {
         let callers = turn.number("callers", 64);
         let elsewhere_percent = turn.number("elsewhere_percent", 0);
-        if elsewhere_percent > 0 && elsewhere.is_none() {
+        let disputed_percent = turn.number("disputed_percent", 0);
+        if elsewhere_percent + disputed_percent > 0 && elsewhere.is_none() {
             elsewhere = Some(open(location.clone()).await?.0);
         }
         let other_node = elsewhere.clone().unwrap_or_else(|| store.clone());
@@ -48,13 +55,24 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
         }
         let store = store.clone();
         let value = closed_loop(callers, turn.time, move |caller, call| {
-            let number = caller + call * callers;
-            let node = if number % 100 < elsewhere_percent { other_node.clone() } else { store.clone() };
-            let account = accounts[usize::from_ne_bytes(random::bytes()) % accounts.len()];
-            async move { Ok(node.execute(add(&node, account), staff(), request()).await.map(drop)?) }
+            let number = (caller + call * callers) % 100;
+            let node = if number < elsewhere_percent { other_node.clone() } else { store.clone() };
+            let disputed_with = (number < disputed_percent).then(|| other_node.clone());
+            let among = if disputed_with.is_some() { DISPUTED.min(accounts.len()) } else { accounts.len() };
+            let account = accounts[usize::from_ne_bytes(random::bytes()) % among];
+            let execute =
+                async move |node: Store| node.execute(add(&node, account), staff(), request()).await.map(drop);
+            async move {
+                match disputed_with {
+                    Some(other) => tokio::try_join!(execute(node), execute(other)).map(drop)?,
+                    None => execute(node).await?,
+                }
+                Ok(())
+            }
         })
         .await?;
-        Ok(vec![("value", value)])
+        let fallen_percent = fallen::take() as f64 / (value * turn.time.as_secs_f64()) * 100.0;
+        Ok(vec![("value", value), ("fallen_percent", fallen_percent)])
     })
     .await
 }

@@ -24,6 +24,7 @@ mod http_command;
 mod http_query;
 mod memory;
 mod account_10k;
+mod fallen;
 mod growth;
 mod yardsticks;
 

@@ -219,6 +219,7 @@ fn append() -> Family {
     let pgbench = own("pgbench", Place::Database("pgbench"), &[]);
     let naive = own("naive", Place::Database("naive"), &[NAIVE_CONNECTIONS]);
     let (one, many) = ([("callers", 1)], [("callers", 64)]);
+    let conflicts = append.with(&[("callers", 64), ("disputed_percent", 1)]);
     vec![
         Measure::ratio(
             "append_64",
@@ -257,7 +258,21 @@ fn append() -> Family {
         ),
         Measure::ratio(
             "append_conflicts",
-            "1 % of the commands through another node, to the same accounts ÷ none",
+            "1 % of the commands about an account that another node is given a command about at the same moment ÷ none",
+            conflicts.clone(),
+            append.with(&many),
+            at_least(0.7, 0.95),
+        ),
+        Measure::alone(
+            "append_conflicts_fallen",
+            "there, commands that fell and were decided again, of 100",
+            conflicts.answer("fallen_percent"),
+            "",
+            at_least(0.25, 1.0),
+        ),
+        Measure::ratio(
+            "append_elsewhere",
+            "1 % of the commands through another node, to any of the accounts ÷ none",
             append.with(&[("callers", 64), ("elsewhere_percent", 1)]),
             append.with(&many),
             at_least(0.7, 0.95),
