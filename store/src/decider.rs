@@ -258,18 +258,28 @@ impl Decider {
         undecided
     }
 
-    /// Takes out of the next batch what was decided upon commands that have fallen, or upon one another after those.
+    /// Takes out of the next batch what was decided upon commands that have fallen, and whatever shares a subject with what
+    /// is taken out: no state that is left may hold what one of them was decided upon.
     pub fn take_those_built_upon(&self, fallen: &[Queued], next: &mut Prepared) -> Vec<Queued> {
         let mut memory = lock(&self.memory);
         let mut subjects: HashSet<Subject> =
             fallen.iter().flat_map(|queued| &queued.boundary).map(|read| read.subject.clone()).collect();
+        let mut are_taken = vec![false; next.decided.len()];
+        let mut known = 0;
+        while known < subjects.len() {
+            known = subjects.len();
+            for (decided, is_taken) in next.decided.iter().zip(&mut are_taken) {
+                if !*is_taken && decided.queued.reads_any(&subjects) {
+                    *is_taken = true;
+                    subjects.extend(decided.queued.boundary.iter().map(|read| read.subject.clone()));
+                }
+            }
+        }
         let mut taken = Vec::new();
-        for decided in std::mem::take(&mut next.decided) {
-            if decided.queued.boundary.iter().any(|read| subjects.contains(&read.subject)) {
-                subjects.extend(decided.queued.boundary.iter().map(|read| read.subject.clone()));
-                taken.push(decided.undo(&mut memory));
-            } else {
-                next.decided.push(decided);
+        for (decided, is_taken) in std::mem::take(&mut next.decided).into_iter().zip(are_taken) {
+            match is_taken {
+                true => taken.push(decided.undo(&mut memory)),
+                false => next.decided.push(decided),
             }
         }
         taken
@@ -480,9 +490,67 @@ impl Chains {
 
 #[cfg(test)]
 mod tests {
+    use domain::caller::Actor;
     use domain::ids::{AccountId, IdentityId};
 
     use super::*;
+    use crate::seal::NamedKey;
+    use crate::secret::Secret;
+
+    impl Decider {
+        pub(crate) fn without_a_past() -> Self {
+            let keys = vec![NamedKey { id: "test".into(), key: Secret::new([7; crate::seal::KEY_BYTES]) }];
+            Self {
+                memory: Arc::new(Mutex::new(Memory::new(0))),
+                keys: Arc::new(KeyRing::new(keys)),
+                clock: Clock::System,
+            }
+        }
+    }
+
+    impl Queued {
+        /// A command that says it reads these accounts.
+        pub(crate) fn reading(accounts: &[u128]) -> Self {
+            let boundary =
+                accounts.iter().map(|account| Read { subject: Self::subject(*account), classes: &Class::ALL });
+            Self {
+                command: Command::CloseAccount { account: AccountId(Uuid::nil()) },
+                caller: Caller::new(Actor::Cli("test".into())),
+                request: Request { id: Uuid::nil(), key: None, body: None, if_match: None },
+                purpose: Purpose::Execute,
+                boundary: boundary.collect(),
+                loaded: Vec::new(),
+                person_key: None,
+                fresh_key: None,
+                forgotten: 0,
+                has_fallen: false,
+                answer: oneshot::channel().0,
+            }
+        }
+
+        pub(crate) fn subject(account: u128) -> Subject {
+            Subject::Account(AccountId(Uuid::from_u128(account)))
+        }
+    }
+
+    #[test]
+    fn whatever_shares_a_subject_with_what_falls_is_decided_again_even_if_that_shows_late() {
+        let decider = Decider::without_a_past();
+        let decided = |accounts: &[u128]| Decided {
+            queued: Queued::reading(accounts),
+            editions: vec![1; accounts.len()],
+            outcome: Ok(Vec::new()),
+            about: Vec::new(),
+            batch: BatchCommand::default(),
+        };
+        let all = vec![decided(&[2]), decided(&[3]), decided(&[1, 2]), decided(&[4])];
+        let mut next = Prepared { decided: all, ..Prepared::default() };
+        let taken = decider.take_those_built_upon(&[Queued::reading(&[1])], &mut next);
+        let first = |queued: &Queued| queued.boundary[0].subject.clone();
+        assert_eq!(taken.iter().map(first).collect::<Vec<_>>(), [2, 1].map(Queued::subject));
+        let left: Vec<_> = next.decided.iter().map(|decided| first(&decided.queued)).collect();
+        assert_eq!(left, [3, 4].map(Queued::subject));
+    }
 
     #[test]
     fn commands_that_share_a_subject_are_one_chain_even_if_that_shows_late() {
