@@ -47,9 +47,9 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
 const TURN: Duration = Duration::from_millis(50);
 /// A node is a guest where others append so many events for each of its commands, …
-const GUEST: Position = 16;
+const GUEST: f64 = 16.0;
 /// … and so many in the time for which one of them may wait.
-const GUEST_OF: u32 = 16;
+const GUEST_OF: f64 = 16.0;
 /// How long a guest's command waits for others to come along: each batch of a guest holds up batches that are far larger.
 const GATHER: Duration = Duration::from_millis(4);
 /// A guest whose commands waited so often in vain, one after the other, does not let them wait for the next batches, …
@@ -78,6 +78,8 @@ struct Pace {
     left: Option<(Instant, Position)>,
     /// Whether this node appends little among others that append much.
     is_guest: bool,
+    /// Whether the batch has waited for others to come along.
+    has_waited: bool,
     /// How many batches have waited in vain for others to come along, or not waited for that reason.
     alone: usize,
 }
@@ -105,12 +107,13 @@ impl Pace {
 
     /// Takes note of a batch that found one head and left another one.
     fn leave(&mut self, now: Instant, before: Position, after: Position) {
+        let waited = if std::mem::take(&mut self.has_waited) { GATHER } else { Duration::ZERO };
         if let Some((then, left)) = self.left.replace((now, after)) {
-            let others = before - left;
-            let in_that_time = GATHER * others.try_into().unwrap_or(u32::MAX);
-            let (are_many, are_fast) =
-                (others > GUEST * self.commands as Position, in_that_time > (now - then) * GUEST_OF);
-            self.is_guest = are_many && are_fast;
+            let took = now - then;
+            let others_in = |time: Duration| (before - left) as f64 * time.as_secs_f64() / took.as_secs_f64();
+            // What came while the batch waited for company is not what made it wait.
+            self.is_guest =
+                others_in(took.saturating_sub(waited)) > GUEST * self.commands as f64 && others_in(GATHER) > GUEST_OF;
         }
     }
 
@@ -195,6 +198,7 @@ impl Appender {
         tokio::time::sleep(GATHER).await;
         let company = self.waiting(BATCH_MAX.saturating_sub(taken.len()));
         self.pace.alone = if company.is_empty() { self.pace.alone + 1 } else { 0 };
+        self.pace.has_waited = true;
         taken.extend(company);
     }
 
@@ -251,7 +255,7 @@ impl Appender {
         }
         self.pace.met += fallen.len();
         if !fallen.is_empty() {
-            tracing::debug!(fallen = fallen.len(), "another node was faster; commands are decided again");
+            tracing::debug!(fallen = fallen.len(), "commands fell and are decided again");
             let built_upon_them = self.decider.take_those_built_upon(&fallen, &mut next);
             fallen.extend(built_upon_them);
             if fallen.iter().any(|queued| queued.has_fallen) {
@@ -381,6 +385,7 @@ impl Appender {
                         let (answers, fallen) = self.settle(decided, &verdicts, head);
                         debug_assert!(fallen.is_empty(), "invariant: under the lock every command stands");
                         lock(&self.decider.memory).head = head;
+                        self.pace.left = Some((Instant::now(), head));
                         answer(answers.into_iter().chain(replays));
                         return;
                     }
@@ -405,7 +410,7 @@ impl Appender {
         replays: &mut Vec<Answer>,
     ) -> Result<(Vec<Decided>, Position), sqlx::Error> {
         let head = self.writer.lock().await?;
-        let changed = self.follower.follow(head, head, remaining.len(), prepared).await?;
+        let changed = self.follower.follow(head, head, self.pace.commands.max(remaining.len()), prepared).await?;
         remaining.append(&mut prepared.undecided);
         remaining.extend(self.decider.take_those_built_upon(remaining, prepared));
         self.pace.met += remaining.iter().filter(|queued| queued.reads_any(&changed)).count();
@@ -462,12 +467,19 @@ async fn take_turn(
 
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
+    use crate::engine::SqliteEngine;
 
     /// A node that appends a batch of one event, then others append so many in so long, then it appends again.
     fn among(others: Position, milliseconds: u64) -> Pace {
-        let (mut pace, began) = (Pace { commands: 1, ..Pace::default() }, Instant::now());
-        pace.leave(began, 100, 101);
+        then_among(Pace { commands: 1, ..Pace::default() }, others, milliseconds)
+    }
+
+    fn then_among(mut pace: Pace, others: Position, milliseconds: u64) -> Pace {
+        let began = Instant::now();
+        pace.left = Some((began, 101));
         pace.leave(began + Duration::from_millis(milliseconds), 101 + others, 102 + others);
         pace
     }
@@ -483,9 +495,36 @@ mod tests {
     }
 
     #[test]
+    fn what_others_append_while_a_batch_waits_makes_no_guest() {
+        let waited = || Pace { commands: 1, has_waited: true, ..Pace::default() };
+        assert!(!then_among(waited(), 60, 5).gathers(1), "without the wait it were twelve");
+        assert!(then_among(waited(), 100, 5).gathers(1));
+        assert!(then_among(among(60, 5), 60, 5).gathers(1), "it did not wait for the last one");
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_while_a_batch_waits_comes_along() {
+        let engine = || Box::new(SqliteEngine::new(SqliteConnectOptions::new())); // never opened
+        let decider = Decider::without_a_past();
+        let (queue, waiting) = mpsc::channel(8);
+        let mut appender = Appender::new(engine(), engine(), decider, waiting, watch::channel(0).0);
+        let (first, second) = (Queued::reading(&[1]), Queued::reading(&[2]));
+        let mut taken = vec![first];
+        appender.pace.alone = 1;
+        let comes = async { queue.send(second).await.unwrap() };
+        tokio::join!(appender.gather(&mut taken), comes);
+        let read: Vec<_> = taken.iter().map(|queued| queued.boundary[0].subject.clone()).collect();
+        assert_eq!(read, [1, 2].map(Queued::subject));
+        assert_eq!(appender.pace.alone, 0);
+        appender.gather(&mut taken).await;
+        assert_eq!((taken.len(), appender.pace.alone), (2, 1));
+    }
+
+    #[test]
     fn who_waited_in_vain_does_not_wait_for_a_while() {
         let mut pace = Pace { alone: IN_VAIN, ..among(100, 10) };
-        let refused = std::iter::repeat_with(|| pace.gathers(1)).take_while(|waits| !waits).count();
+        let refused =
+            std::iter::repeat_with(|| pace.gathers(1)).take(2 * TRIED_AGAIN).take_while(|waits| !waits).count();
         assert_eq!(refused, TRIED_AGAIN - IN_VAIN);
     }
 }
