@@ -1,4 +1,4 @@
-//! Counts the commands that fell because another node was faster, as the log's own debug lines tell.
+//! Counts the commands that fell and were decided again, as the log's own debug lines tell.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,7 +3,7 @@
 //!
 //! While a batch is on its way to the disk, the next one is decided, upon what the first one holds. What falls, because
 //! another node was faster, is decided again with whatever was decided upon it; what falls twice, under the lock, so that no
-//! node starves. Nodes that keep meeting on the same subjects take turns; a guest among busy nodes gathers its few commands.
+//! node starves. Nodes that keep meeting on the same subjects take turns.
 //!
 //! Reading order: [`Appender::run`] takes commands, `Decider` prepares them in memory, `fly` appends what was prepared,
 //! `settle` answers whoever stands, `Follower` takes in what others have appended, `decide_again` sees to whoever fell.
@@ -46,16 +46,6 @@ const HOT_FOR: usize = 256;
 const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
 const TURN: Duration = Duration::from_millis(50);
-/// A node is a guest where others append so many events for each of its commands, …
-const GUEST: f64 = 16.0;
-/// … and so many in the time for which one of them may wait.
-const GUEST_OF: f64 = 16.0;
-/// How long a guest's command waits for others to come along: each batch of a guest holds up batches that are far larger.
-const GATHER: Duration = Duration::from_millis(4);
-/// A guest whose commands waited so often in vain, one after the other, does not let them wait for the next batches, …
-const IN_VAIN: usize = 3;
-/// … until it has counted to this.
-const TRIED_AGAIN: usize = 20;
 /// How often callers that were just answered are let in before a full batch leaves.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
@@ -74,14 +64,6 @@ struct Pace {
     judged: (usize, usize),
     /// For how many batches more nodes take turns: they meet on the same few subjects.
     hot_for: usize,
-    /// When the last batch was appended, and the head that it left.
-    left: Option<(Instant, Position)>,
-    /// Whether this node appends little among others that append much.
-    is_guest: bool,
-    /// Whether the batch has waited for others to come along.
-    has_waited: bool,
-    /// How many batches have waited in vain for others to come along, or not waited for that reason.
-    alone: usize,
 }
 
 impl Pace {
@@ -103,30 +85,6 @@ impl Pace {
 
     fn is_wary(&self, commands: usize) -> bool {
         self.hot_for == 0 && (self.wary_for > 0 || (self.others_for > 0 && commands < BUSY))
-    }
-
-    /// Takes note of a batch that found one head and left another one.
-    fn leave(&mut self, now: Instant, before: Position, after: Position) {
-        let waited = if std::mem::take(&mut self.has_waited) { GATHER } else { Duration::ZERO };
-        if let Some((then, left)) = self.left.replace((now, after)) {
-            let took = now - then;
-            let others_in = |time: Duration| (before - left) as f64 * time.as_secs_f64() / took.as_secs_f64();
-            // What came while the batch waited for company is not what made it wait.
-            self.is_guest =
-                others_in(took.saturating_sub(waited)) > GUEST * self.commands as f64 && others_in(GATHER) > GUEST_OF;
-        }
-    }
-
-    /// Whether a batch of so few commands waits for others to come along.
-    fn gathers(&mut self, commands: usize) -> bool {
-        if !self.is_guest || self.hot_for > 0 || commands >= BUSY {
-            return false;
-        }
-        let waits = self.alone < IN_VAIN;
-        if !waits {
-            self.alone = (self.alone + 1) % TRIED_AGAIN;
-        }
-        waits
     }
 }
 
@@ -170,9 +128,6 @@ impl Appender {
                 if taken.is_empty() && self.queue.recv_many(&mut taken, BATCH_MAX).await == 0 {
                     return;
                 }
-                if self.pace.gathers(taken.len()) {
-                    self.gather(&mut taken).await;
-                }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
             if self.pace.is_slow {
@@ -191,15 +146,6 @@ impl Appender {
             tokio::task::yield_now().await;
         }
         self.take_along(prepared);
-    }
-
-    /// Lets other commands come along, since the batch will hold up those of other nodes.
-    async fn gather(&mut self, taken: &mut Vec<Queued>) {
-        tokio::time::sleep(GATHER).await;
-        let company = self.waiting(BATCH_MAX.saturating_sub(taken.len()));
-        self.pace.alone = if company.is_empty() { self.pace.alone + 1 } else { 0 };
-        self.pace.has_waited = true;
-        taken.extend(company);
     }
 
     /// Takes what is in the queue, at most `room` commands.
@@ -234,7 +180,6 @@ impl Appender {
                         self.pace.others_for = WARY_FOR;
                     }
                     let head = verdicts.head_after(&batch);
-                    self.pace.leave(Instant::now(), verdicts.head_before, head);
                     let (answers, have_fallen) = self.settle(decided, &verdicts, head);
                     fallen.extend(have_fallen);
                     let followed = self.follower.follow(verdicts.head_before, head, self.pace.commands, &mut next);
@@ -385,7 +330,6 @@ impl Appender {
                         let (answers, fallen) = self.settle(decided, &verdicts, head);
                         debug_assert!(fallen.is_empty(), "invariant: under the lock every command stands");
                         lock(&self.decider.memory).head = head;
-                        self.pace.left = Some((Instant::now(), head));
                         answer(answers.into_iter().chain(replays));
                         return;
                     }
@@ -462,69 +406,5 @@ async fn take_turn(
         if taken.is_some() {
             return Ok(changed);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::sqlite::SqliteConnectOptions;
-
-    use super::*;
-    use crate::engine::SqliteEngine;
-
-    /// A node that appends a batch of one event, then others append so many in so long, then it appends again.
-    fn among(others: Position, milliseconds: u64) -> Pace {
-        then_among(Pace { commands: 1, ..Pace::default() }, others, milliseconds)
-    }
-
-    fn then_among(mut pace: Pace, others: Position, milliseconds: u64) -> Pace {
-        let began = Instant::now();
-        pace.left = Some((began, 101));
-        pace.leave(began + Duration::from_millis(milliseconds), 101 + others, 102 + others);
-        pace
-    }
-
-    #[test]
-    fn a_few_commands_wait_for_others_only_among_many_of_other_nodes_that_come_fast() {
-        assert!(among(100, 10).gathers(1));
-        assert!(!among(10, 1).gathers(1), "ten for one are not many");
-        assert!(!among(100, 1_000).gathers(1), "a hundred in a second are not fast");
-        assert!(!among(100, 10).gathers(BUSY), "many are their own company");
-        assert!(!Pace { hot_for: 1, ..among(100, 10) }.gathers(1), "turns are for that");
-        assert!(!Pace::default().gathers(1));
-    }
-
-    #[test]
-    fn what_others_append_while_a_batch_waits_makes_no_guest() {
-        let waited = || Pace { commands: 1, has_waited: true, ..Pace::default() };
-        assert!(!then_among(waited(), 60, 5).gathers(1), "without the wait it were twelve");
-        assert!(then_among(waited(), 100, 5).gathers(1));
-        assert!(then_among(among(60, 5), 60, 5).gathers(1), "it did not wait for the last one");
-    }
-
-    #[tokio::test]
-    async fn whoever_comes_while_a_batch_waits_comes_along() {
-        let engine = || Box::new(SqliteEngine::new(SqliteConnectOptions::new())); // never opened
-        let decider = Decider::without_a_past();
-        let (queue, waiting) = mpsc::channel(8);
-        let mut appender = Appender::new(engine(), engine(), decider, waiting, watch::channel(0).0);
-        let (first, second) = (Queued::reading(&[1]), Queued::reading(&[2]));
-        let mut taken = vec![first];
-        appender.pace.alone = 1;
-        let comes = async { queue.send(second).await.unwrap() };
-        tokio::join!(appender.gather(&mut taken), comes);
-        let read: Vec<_> = taken.iter().map(|queued| queued.boundary[0].subject.clone()).collect();
-        assert_eq!(read, [1, 2].map(Queued::subject));
-        assert_eq!(appender.pace.alone, 0);
-        appender.gather(&mut taken).await;
-        assert_eq!((taken.len(), appender.pace.alone), (2, 1));
-    }
-
-    #[test]
-    fn who_waited_in_vain_does_not_wait_for_a_while() {
-        let mut pace = Pace { alone: IN_VAIN, ..among(100, 10) };
-        let refused =
-            std::iter::repeat_with(|| pace.gathers(1)).take(2 * TRIED_AGAIN).take_while(|waits| !waits).count();
-        assert_eq!(refused, TRIED_AGAIN - IN_VAIN);
     }
 }

@@ -498,7 +498,7 @@ mod tests {
     use crate::secret::Secret;
 
     impl Decider {
-        pub(crate) fn without_a_past() -> Self {
+        fn without_a_past() -> Self {
             let keys = vec![NamedKey { id: "test".into(), key: Secret::new([7; crate::seal::KEY_BYTES]) }];
             Self {
                 memory: Arc::new(Mutex::new(Memory::new(0))),
@@ -510,7 +510,7 @@ mod tests {
 
     impl Queued {
         /// A command that says it reads these accounts.
-        pub(crate) fn reading(accounts: &[u128]) -> Self {
+        fn reading(accounts: &[u128]) -> Self {
             let boundary =
                 accounts.iter().map(|account| Read { subject: Self::subject(*account), classes: &Class::ALL });
             Self {
@@ -528,7 +528,7 @@ mod tests {
             }
         }
 
-        pub(crate) fn subject(account: u128) -> Subject {
+        fn subject(account: u128) -> Subject {
             Subject::Account(AccountId(Uuid::from_u128(account)))
         }
     }
