@@ -21,8 +21,10 @@ const SUBJECTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("invariant: 
 /// Requests kept in memory: the repeats that clients send within seconds.
 const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(5_000).expect("invariant: the constant is not zero");
 
-/// The edition of a state that nobody may decide on.
+/// The edition of a state that nobody may decide on, and that is to be loaded whole.
 const SPOILED: u64 = 0;
+/// The edition of a state that is known to miss newer events: what it misses is to be loaded.
+const BEHIND: u64 = 1;
 
 /// One subject's state, and up to where it is known.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Memory {
     /// Nothing is remembered yet of a log that ends at `head`.
     pub fn new(head: Position) -> Self {
         let (subjects, requests) = (Generations::new(SUBJECTS_MAX), Generations::new(REQUESTS_MAX));
-        Self { subjects, requests, head, follows: true, edition: SPOILED }
+        Self { subjects, requests, head, follows: true, edition: BEHIND }
     }
 
     pub fn contains(&self, subject: &Subject) -> bool {
@@ -99,7 +101,7 @@ impl Memory {
 
     /// Finds a state that may be decided on.
     pub fn peek(&self, subject: &Subject) -> Option<&Remembered> {
-        self.subjects.peek(subject).filter(|remembered| remembered.edition != SPOILED)
+        self.subjects.peek(subject).filter(|remembered| remembered.edition > BEHIND)
     }
 
     /// Makes a state ready to be decided on, upon whatever is pending. Tells its edition.
@@ -132,7 +134,7 @@ impl Memory {
 
     /// Finds a state that may be decided on, and takes note that it is in use.
     fn get(&mut self, subject: &Subject) -> Option<&mut Remembered> {
-        self.subjects.get(subject).filter(|remembered| remembered.edition != SPOILED)
+        self.subjects.get(subject).filter(|remembered| remembered.edition > BEHIND)
     }
 
     /// Takes out a state, and tells up to where it is known: it holds nothing after that.
@@ -187,19 +189,24 @@ impl Memory {
     }
 
     /// Takes in an event that somebody else has appended: what is pending on it is decided again. States that hold something
-    /// newer already, or what is pending, are spoiled. Tells which states have become others.
+    /// newer already, or what is pending, are spoiled; those that are not current are behind. Tells which states have become
+    /// others.
     pub fn take_in(&mut self, event: &Recorded) -> Vec<Subject> {
         let mut changed = event.event.subjects();
         changed.retain(|subject| {
             let edition = self.edition + 1;
             let Some(state) = self.get(subject).filter(|state| event.position > state.seen) else { return false };
-            if state.is_current && state.newest <= event.position && !state.is_mixed {
-                (state.pending, state.apart) = (0, Vec::new());
+            if state.newest > event.position || state.is_mixed {
+                state.edition = SPOILED;
+                return true;
+            }
+            (state.pending, state.apart) = (0, Vec::new());
+            if state.is_current {
                 state.known.evolve(event);
                 (state.newest, state.edition) = (event.position, edition);
                 self.edition = edition;
             } else {
-                state.edition = SPOILED;
+                state.edition = BEHIND;
             }
             true
         });
@@ -232,5 +239,79 @@ impl Memory {
     pub fn clear(&mut self) {
         self.subjects.clear();
         self.requests.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::caller::{Actor, Request};
+    use domain::event::ProfessionalAdded;
+    use domain::ids::{AccountId, EventId, ProfessionalId};
+    use domain::time::Timestamp;
+    use domain::words::Language;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+    const SUBJECT: Subject = Subject::Account(ACCOUNT);
+
+    fn added_at(position: Position) -> Recorded {
+        let id = Uuid::from_u128(position as u128);
+        let (professional, language, details) = (ProfessionalId(id), Language::English, None);
+        Recorded {
+            position,
+            id: EventId(id),
+            recorded_at: Timestamp(position),
+            actor: Actor::Cli("root".into()),
+            request: Request { id, key: None, body: None, if_match: None },
+            event: ProfessionalAdded { account: ACCOUNT, professional, language, details }.into(),
+        }
+    }
+
+    /// A memory that has come to position 10, with a state that holds the event at 5, and that state.
+    fn remembering() -> (Memory, Known) {
+        let (mut memory, mut known) = (Memory::new(10), Known::nothing(&SUBJECT));
+        known.evolve(&added_at(5));
+        memory.insert(SUBJECT, Remembered::loaded(known.clone(), 10));
+        (memory, known)
+    }
+
+    #[test]
+    fn what_is_current_takes_in_what_others_append() {
+        let (mut memory, mut known) = remembering();
+        assert_eq!(memory.take_in(&added_at(11)), [SUBJECT]);
+        known.evolve(&added_at(11));
+        assert_eq!(memory.peek(&SUBJECT).map(|state| &state.known), Some(&known));
+    }
+
+    #[test]
+    fn what_is_behind_keeps_what_it_has_seen_and_is_not_decided_on() {
+        let (mut memory, known) = remembering();
+        memory.set_follows(false);
+        memory.head = 20; // and what came before was not read
+        memory.set_follows(true);
+        memory.ready(&SUBJECT).expect("a decision that the database checks");
+        memory.expect(&SUBJECT, vec![added_at(22)]);
+        assert_eq!(memory.take_in(&added_at(21)), [SUBJECT]);
+        assert!(memory.peek(&SUBJECT).is_none() && memory.ready(&SUBJECT).is_none() && memory.contains(&SUBJECT));
+        assert_eq!(memory.take(&SUBJECT), Some((known, 10)));
+    }
+
+    #[test]
+    fn what_holds_something_newer_or_pending_is_loaded_whole() {
+        let (mut newer, _) = remembering();
+        newer.take_in(&added_at(12));
+        newer.take_in(&added_at(11));
+        let (mut mixed, _) = remembering();
+        mixed.expect(&SUBJECT, vec![added_at(12)]);
+        mixed.ready(&SUBJECT);
+        mixed.take_in(&added_at(11));
+        for mut memory in [newer, mixed] {
+            assert!(memory.peek(&SUBJECT).is_none());
+            memory.head = 20;
+            memory.set_follows(false); // which says of those that are current up to where they are known
+            assert_eq!(memory.take(&SUBJECT), None);
+        }
     }
 }
