@@ -56,7 +56,8 @@ struct Pace {
     is_slow: bool,
     /// How many of the commands read what another node had just appended.
     met: usize,
-    /// For how many batches more small ones look for what is new before they leave: others append, too.
+    /// For how many batches more others count as appending, too: small batches look for what is new before they leave, and
+    /// callers are let in, since each batch takes the lock from somebody, and may have to be checked whole.
     others_for: usize,
     /// For how many batches more every one does.
     wary_for: usize,
@@ -130,7 +131,7 @@ impl Appender {
                 }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
-            if self.pace.is_slow {
+            if self.pace.is_slow || self.pace.others_for > 0 {
                 self.let_in(&mut prepared).await;
             }
             prepared = self.fly(prepared).await;
