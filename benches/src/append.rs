@@ -23,7 +23,7 @@ use crate::contender::take_turns;
 use crate::fallen;
 use crate::load::closed_loop;
 
-/// Accounts that are worked on through two nodes.
+/// Accounts that nodes meet on.
 const DISPUTED: usize = 100;
 /// Callers that open the accounts before the first turn.
 const OPENING_CALLERS: usize = 256;
@@ -32,8 +32,8 @@ const SPREAD_IDS: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 /// `append PLACE ACCOUNTS`: commands a second, of `callers` on many accounts, each time on any of them. With `hot`, on
 /// one that is new in each turn. With `elsewhere_percent`, so many of the commands go through another node; with
-/// `disputed_percent`, so many are about one of the accounts that are disputed, and another node is given a command about the
-/// same one at the same moment; those are not counted. `fallen_percent` is how many commands had to be decided again.
+/// `conflicts_percent`, so many are about one of a few accounts, and another node is given a command about the same one at
+/// the same moment; those are not counted. `fallen_percent` is how many commands had to be decided again.
 pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
     fallen::count()?;
     let (store, _appender) = open(location.clone()).await?;
@@ -43,8 +43,8 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
     take_turns(async |turn| {
         let callers = turn.number("callers", 64);
         let elsewhere_percent = turn.number("elsewhere_percent", 0);
-        let disputed_percent = turn.number("disputed_percent", 0);
-        if elsewhere_percent + disputed_percent > 0 && elsewhere.is_none() {
+        let conflicts_percent = turn.number("conflicts_percent", 0);
+        if elsewhere_percent + conflicts_percent > 0 && elsewhere.is_none() {
             elsewhere = Some(open(location.clone()).await?.0);
         }
         let other_node = elsewhere.clone().unwrap_or_else(|| store.clone());
@@ -57,7 +57,7 @@ pub async fn contend(location: Location, accounts: u64) -> Result<(), Failure> {
         let value = closed_loop(callers, turn.time, move |caller, call| {
             let number = (caller + call * callers) % 100;
             let node = if number < elsewhere_percent { other_node.clone() } else { store.clone() };
-            let disputed_with = (number < disputed_percent).then(|| other_node.clone());
+            let disputed_with = (number < conflicts_percent).then(|| other_node.clone());
             let among = if disputed_with.is_some() { DISPUTED.min(accounts.len()) } else { accounts.len() };
             let account = accounts[usize::from_ne_bytes(random::bytes()) % among];
             let execute =

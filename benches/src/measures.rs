@@ -219,7 +219,7 @@ fn append() -> Family {
     let pgbench = own("pgbench", Place::Database("pgbench"), &[]);
     let naive = own("naive", Place::Database("naive"), &[NAIVE_CONNECTIONS]);
     let (one, many) = ([("callers", 1)], [("callers", 64)]);
-    let disputed = append.with(&[("callers", 64), ("disputed_percent", 1)]);
+    let conflicts = append.with(&[("callers", 64), ("conflicts_percent", 1)]);
     vec![
         Measure::ratio(
             "append_64",
@@ -258,24 +258,24 @@ fn append() -> Family {
         ),
         Measure::ratio(
             "append_conflicts",
-            "1 % of the commands through another node, to the same accounts ÷ none",
-            append.with(&[("callers", 64), ("elsewhere_percent", 1)]),
-            append.with(&many),
-            at_least(0.7, 0.95),
-        ),
-        Measure::ratio(
-            "append_disputed",
-            "1 % of the callers wait for another node, too, which is given a command about the same account ÷ none",
-            disputed.clone(),
+            "for 1 % of the commands another node is given one about the same account at the same moment ÷ none",
+            conflicts.clone(),
             append.with(&many),
             at_least(0.7, 0.95),
         ),
         Measure::alone(
-            "append_disputed_fallen",
+            "append_conflicts_fallen",
             "there, how many commands fell and were decided again, of 100",
-            disputed.answer("fallen_percent"),
+            conflicts.answer("fallen_percent"),
             "",
-            at_least(0.25, 1.0),
+            at_least(0.5, 1.0),
+        ),
+        Measure::ratio(
+            "append_elsewhere",
+            "1 % of the commands through another node, to any of the accounts ÷ none",
+            append.with(&[("callers", 64), ("elsewhere_percent", 1)]),
+            append.with(&many),
+            at_least(0.7, 0.95),
         ),
     ]
 }
