@@ -56,8 +56,8 @@ struct Pace {
     is_slow: bool,
     /// How many of the commands read what another node had just appended.
     met: usize,
-    /// For how many batches more others count as appending, too: small batches look for what is new before they leave, and
-    /// callers are let in, since each batch takes the lock from somebody, and may have to be checked whole.
+    /// For how many batches more others count as appending, too: small ones look for what is new before they leave, and large
+    /// ones leave full, since each takes the lock from somebody and may have to be checked whole.
     others_for: usize,
     /// For how many batches more every one does.
     wary_for: usize,
@@ -82,6 +82,12 @@ impl Pace {
             self.hot_for = HOT_FOR;
         }
         (self.commands, self.met) = (commands, 0);
+    }
+
+    /// Whether a batch costs more than what is in it: the disk is slow, or others take the lock in between. In its turn a node
+    /// is alone.
+    fn wants_full_batches(&self) -> bool {
+        self.is_slow || (self.hot_for == 0 && self.others_for > 0)
     }
 
     fn is_wary(&self, commands: usize) -> bool {
@@ -131,7 +137,7 @@ impl Appender {
                 }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
-            if self.pace.is_slow || self.pace.others_for > 0 {
+            if self.pace.wants_full_batches() {
                 self.let_in(&mut prepared).await;
             }
             prepared = self.fly(prepared).await;
