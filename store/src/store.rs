@@ -22,6 +22,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::appender::Appender;
@@ -67,6 +68,8 @@ const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
 /// How long SQLite waits for another writer.
 const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
+/// How long whoever opens a file that others have locked waits before the next try.
+const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Pages that SQLite collects in its write-ahead log, 16 MiB, before it carries them over: most are written many times.
 const WAL_PAGES: &str = "4000";
 
@@ -692,8 +695,6 @@ async fn sqlite_pool(
     connections_max: u32,
     synchronous: &str,
 ) -> Result<AnyPool, OpenError> {
-    // The first connection makes the file and switches it to WAL.
-    sqlx::Connection::close(sqlite_options(folder, file).connect().await?).await?;
     let path = std::path::absolute(folder.join(file)).map_err(sqlx::Error::Io)?.display().to_string();
     // The driver for any database takes a URL, and folders may be named with what stands for something else there.
     let url = format!("sqlite://{}", path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
@@ -701,7 +702,29 @@ async fn sqlite_pool(
     let set_up: &'static str =
         format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}; pragma secure_delete = on")
             .leak(); // once for each pool
-    open_pool(&url, connections_max, Some(set_up)).await
+    let open = async || -> Result<AnyPool, OpenError> {
+        // The first connection makes the file and switches it to WAL.
+        sqlx::Connection::close(sqlite_options(folder, file).connect().await?).await?;
+        open_pool(&url, connections_max, Some(set_up)).await
+    };
+    let until = Instant::now() + SQLITE_BUSY_WAIT;
+    loop {
+        match open().await {
+            // While others make the same file, or leave it, SQLite does not wait by itself.
+            Err(OpenError::Database(error)) if is_busy(&error) && Instant::now() < until => {
+                tokio::time::sleep(SQLITE_BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether SQLite says that others have locked the file, in any of that code's variants.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const PRIMARY: u32 = 0xff;
+    const BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & PRIMARY == BUSY)
 }
 
 async fn open_pool(url: &str, connections_max: u32, set_up: Option<&'static str>) -> Result<AnyPool, OpenError> {

@@ -110,7 +110,7 @@ on_both! {
         let node = Node::start_with(store.clone()).await;
         let executed = run(&store, &staff(), open(fresh_account(), &number())).await.unwrap();
         assert!(node.views.wait_for(executed.position).await);
-        for _ in 0..20 {
+        for _ in 0..200 {
             assert!(node.views.position() >= executed.position, "it does not fall back");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -138,5 +138,21 @@ on_both! {
         tables.run("update view_checkpoint set version = version - 1").await;
         bench.outside().await.run("delete from lease").await.unwrap();
         eventually("views that follow", async || (node.views.position() >= executed.position).then_some(())).await;
+    }
+}
+
+/// SQLite does not wait by itself where several make a file at the same moment, or one leaves it while others come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_open_the_same_new_file_at_once() {
+    for _ in 0..200 {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let location = store::Location::Folder(folder.path().to_owned());
+            tokio::spawn(async move { store::store::views_pool(&location, 2).await.map(drop) })
+        };
+        let opening: Vec<_> = (0..8).map(|_| open()).collect();
+        for opened in opening {
+            opened.await.unwrap().unwrap();
+        }
     }
 }
