@@ -110,7 +110,7 @@ on_both! {
         let node = Node::start_with(store.clone()).await;
         let executed = run(&store, &staff(), open(fresh_account(), &number())).await.unwrap();
         assert!(node.views.wait_for(executed.position).await);
-        for _ in 0..200 {
+        for _ in 0..20 {
             assert!(node.views.position() >= executed.position, "it does not fall back");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
