@@ -1,5 +1,7 @@
 //! The schema of the log and the working state. Views have none: they are made anew.
 
+use std::fs::File;
+use std::path::Path;
 use std::str::FromStr;
 
 use sqlx::migrate::Migrator;
@@ -42,6 +44,7 @@ pub async fn migrate(location: &Location, service_role: Option<&str>) -> Result<
             pool.close().await;
         }
         Location::Folder(folder) => {
+            let _one_at_a_time = lock(folder).await.map_err(sqlx::Error::Io)?; // PostgreSQL's are locked by sqlx
             let options = crate::store::sqlite_options(folder, "log.db");
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
             SQLITE.run(&pool).await?;
@@ -49,6 +52,13 @@ pub async fn migrate(location: &Location, service_role: Option<&str>) -> Result<
         }
     }
     Ok(())
+}
+
+/// Waits until nobody else migrates what is in a folder. The lock ends when what is returned is dropped.
+async fn lock(folder: &Path) -> std::io::Result<File> {
+    let folder = File::open(folder)?;
+    let locked = tokio::task::spawn_blocking(|| folder.lock().map(|()| folder)).await;
+    locked.map_err(std::io::Error::other)?
 }
 
 /// Whether the schema is that of this release.

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use domain::tag::Subject;
-use store::{ExecuteError, OpenError};
+use store::secret::Secret;
+use store::{ExecuteError, Location, OpenError};
 
 use super::bench::{Bench, at_once, code, queue, run};
 use super::check::readable;
 use super::commands::*;
+use crate::support::postgres::Postgres;
 
 on_both! {
     async fn t60_callers_that_hang_up_leave_nothing_open(bench: &Bench) {
@@ -142,6 +144,26 @@ on_both! {
         outside.run("create table _sqlx_migrations (version bigint)").await.unwrap();
         outside.run(&format!("insert into _sqlx_migrations values ({newest})")).await.unwrap();
         bench.writer().await;
+    }
+}
+
+/// As where several nodes of a new installation are started with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_migrate_the_same_new_database_at_once() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let postgres = Postgres::fresh();
+        let url = || Secret::new(postgres.url().to_owned());
+        for location in [Location::Folder(folder.path().to_owned()), Location::Postgres(url())] {
+            let migrate = || {
+                let location = location.clone();
+                tokio::spawn(async move { store::migrate::migrate(&location, None).await })
+            };
+            let migrating: Vec<_> = (0..6).map(|_| migrate()).collect();
+            for migrated in migrating {
+                migrated.await.unwrap().unwrap();
+            }
+        }
     }
 }
 
