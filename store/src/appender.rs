@@ -214,12 +214,12 @@ impl Appender {
                 self.decide_again(fallen, &mut next).await;
             } else {
                 // They come along with the next batch, before whatever else waits for its states.
-                next.requests.extend(fallen.iter().filter_map(|queued| queued.request.key));
                 fallen.iter_mut().for_each(|queued| queued.has_fallen = true);
                 next.undecided.splice(..0, fallen);
             }
         }
         next.undecided.splice(..0, flight.undecided);
+        next.requests.extend(next.undecided.iter().filter_map(|queued| queued.request.key));
         let held = flight.held.into_iter().chain(std::mem::take(&mut next.held)).collect();
         self.decider.prepare(held, &mut next, &HashSet::new());
         next

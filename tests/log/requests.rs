@@ -1,14 +1,18 @@
 //! T61: a request with a key has one effect for each caller, however often and wherever it is sent.
 
+use std::time::Duration;
+
 use domain::caller::{Caller, Request};
 use domain::command::Command;
 use domain::tag::RequestKey;
 use store::{ExecuteError, Executed, Store};
 
-use super::bench::{Bench, at_once, code, run};
+use super::bench::{Bench, at_once, code, queue_cold, run, word};
 use super::commands::*;
 
 const BODY: u64 = u64::MAX - 1;
+/// By when what was sent has been loaded, and stands in the queue.
+const QUEUED_AFTER: Duration = Duration::from_millis(300);
 
 fn keyed(key: RequestKey, body: u64) -> Request {
     Request { id: store::random::uuid(), key: Some(key), body: Some(body), if_match: None }
@@ -57,6 +61,37 @@ on_both! {
 
     async fn t61_a_request_sent_64_times_to_two_writers_has_one_effect(bench: &Bench) {
         sixty_four_times(bench, 2).await;
+    }
+
+    /// The first waits for what its batch appends about an identity without having read it, the second for the first.
+    async fn t61_a_request_that_waits_for_its_states_has_one_effect(bench: &Bench) {
+        let store = bench.writer().await;
+        let account = an_account(&store).await;
+        let (_, administrators) = somebody_invited(&store, account).await;
+        let (professional, link) = somebody_invited(&store, account).await;
+        let (administrator, identity, key) = (fresh_identity(), fresh_identity(), fresh_key());
+        run(&store, &person(administrator), accept(administrators, administrator)).await.unwrap();
+        run(&store, &person(identity), accept(link, identity)).await.unwrap();
+        let mut lock = bench.outside().await;
+        lock.lock().await;
+        // The writer waits for the lock with this one.
+        let waiting = queue_cold(&store, &staff(), add(account, fresh_professional(), &address())).await;
+        let unlinking = queue_cold(&store, &staff(), Command::UnlinkIdentity { account, professional }).await;
+        let send = || {
+            let (store, command) = (store.clone(), register(identity));
+            tokio::spawn(async move { send_keyed(&store, &person(identity), command, key).await })
+        };
+        let sent = [send(), send(), send()];
+        tokio::time::sleep(QUEUED_AFTER).await;
+        lock.unlock().await;
+        let mut executed = Vec::new();
+        for sent in sent {
+            executed.push(sent.await.unwrap().unwrap());
+        }
+        assert_eq!(word(&waiting.await.unwrap()), "ProfessionalAdded");
+        assert_eq!(word(&unlinking.await.unwrap()), "IdentityUnlinked");
+        assert_eq!(executed.iter().filter(|executed| !executed.replayed).count(), 1);
+        assert!(executed.iter().all(|it| it.events.len() == 1 && it.events == executed[0].events));
     }
 
     async fn t61_a_key_that_comes_with_another_body_is_refused(bench: &Bench) {
