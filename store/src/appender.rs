@@ -369,7 +369,7 @@ impl Appender {
         let keys = remaining.iter().filter_map(|queued| queued.request.key);
         let tags: Vec<TagKey> = keys.map(|key| TagKey::new(&Subject::Request(key), Class::Decision)).collect();
         let done = if tags.is_empty() { Vec::new() } else { self.follower.under(&tags, 0).await? };
-        let decided = self.decider.decide_locked(std::mem::take(remaining), &done, replays);
+        let decided = self.decider.decide_locked(std::mem::take(remaining), &done, &prepared.incomplete, replays);
         Ok((decided, head))
     }
 

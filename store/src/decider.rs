@@ -224,16 +224,21 @@ impl Decider {
     pub fn take_stale(&self, decided: &mut Vec<Decided>) -> Vec<Queued> {
         let mut memory = lock(&self.memory);
         let mut stale = Vec::new();
-        for one in std::mem::take(decided) {
-            let is_current = one.queued.boundary.iter().zip(&one.editions).all(|(read, edition)| {
-                memory.peek(&read.subject).is_some_and(|remembered| remembered.edition() == *edition)
-            });
-            match is_current {
-                true => decided.push(one),
-                false => stale.push(one.undo(&mut memory)), // which makes stale what was decided upon it
+        loop {
+            let before = stale.len();
+            for one in std::mem::take(decided) {
+                let is_current = one.queued.boundary.iter().zip(&one.editions).all(|(read, edition)| {
+                    memory.peek(&read.subject).is_some_and(|remembered| remembered.edition() == *edition)
+                });
+                match is_current {
+                    true => decided.push(one),
+                    false => stale.push(one.undo(&mut memory)), // which makes stale what shares a state with it, before it, too
+                }
+            }
+            if stale.len() == before {
+                return stale;
             }
         }
-        stale
     }
 
     /// Makes a batch ready to leave: what the database has to check, and which commands build on each other. Takes out
@@ -317,15 +322,23 @@ impl Decider {
         (queued.answer, answer)
     }
 
-    /// The states that have to be loaded before these commands can be decided for good.
+    /// The states that have to be loaded before these commands can be decided for good. The others are in use from now on,
+    /// so that those that are loaded do not displace them.
     pub fn missing(&self, commands: &[Queued]) -> HashSet<Subject> {
-        let memory = lock(&self.memory);
+        let mut memory = lock(&self.memory);
         let read = commands.iter().flat_map(|queued| &queued.boundary).map(|read| &read.subject);
         read.filter(|subject| !memory.is_current(subject)).cloned().collect()
     }
 
     /// Decides commands whose states are up to date under the lock. Requests that had their effect before are replayed.
-    pub fn decide_locked(&self, commands: Vec<Queued>, events: &[Recorded], replays: &mut Vec<Answer>) -> Vec<Decided> {
+    /// States that are `incomplete` without what another batch appends are of no use to anybody after them.
+    pub fn decide_locked(
+        &self,
+        commands: Vec<Queued>,
+        events: &[Recorded],
+        incomplete: &HashSet<Subject>,
+        replays: &mut Vec<Answer>,
+    ) -> Vec<Decided> {
         let mut done: HashMap<RequestKey, Vec<Recorded>> = HashMap::new();
         for event in events {
             if let Some(key) = event.request.key {
@@ -357,6 +370,7 @@ impl Decider {
                 false => memory.forget(&subject),
             }
         }
+        incomplete.iter().for_each(|subject| memory.forget(subject));
         all
     }
 }
@@ -416,7 +430,7 @@ fn take_effect(memory: &mut Memory, decided: &Decided) -> Vec<Subject> {
 
 /// What the database has to check for a command that is decided on the states in memory.
 fn checks(memory: &Memory, queued: &Queued) -> Vec<Check> {
-    let of_states = queued.boundary.iter().filter_map(|read| Some((&read.subject, memory.checked(read)?)));
+    let of_states = queued.boundary.iter().map(|read| (&read.subject, memory.checked(read)));
     let of_classes = of_states.flat_map(|(subject, (classes, seen, always))| {
         classes.iter().map(move |class| Check { tag: TagKey::new(subject, *class), seen, always })
     });
@@ -491,7 +505,10 @@ impl Chains {
 #[cfg(test)]
 mod tests {
     use domain::caller::Actor;
+    use domain::decide::Known;
+    use domain::event::AccountClosed;
     use domain::ids::{AccountId, IdentityId};
+    use domain::time::Timestamp;
 
     use super::*;
     use crate::seal::NamedKey;
@@ -509,12 +526,12 @@ mod tests {
     }
 
     impl Queued {
-        /// A command that says it reads these accounts.
+        /// A command about the first of these accounts that says it reads all of them.
         fn reading(accounts: &[u128]) -> Self {
             let boundary =
                 accounts.iter().map(|account| Read { subject: Self::subject(*account), classes: &Class::ALL });
             Self {
-                command: Command::CloseAccount { account: AccountId(Uuid::nil()) },
+                command: Command::CloseAccount { account: AccountId(Uuid::from_u128(accounts[0])) },
                 caller: Caller::new(Actor::Cli("test".into())),
                 request: Request { id: Uuid::nil(), key: None, body: None, if_match: None },
                 purpose: Purpose::Execute,
@@ -531,6 +548,80 @@ mod tests {
         fn subject(account: u128) -> Subject {
             Subject::Account(AccountId(Uuid::from_u128(account)))
         }
+    }
+
+    impl Decider {
+        /// Remembers accounts of which the log has nothing.
+        fn remember(&self, accounts: impl Iterator<Item = u128>) {
+            let mut memory = lock(&self.memory);
+            for subject in accounts.map(Queued::subject) {
+                let known = Known::nothing(&subject);
+                memory.insert(subject, Remembered::loaded(known, 0));
+            }
+        }
+
+        /// Takes note of a command that was decided on accounts, and closes them.
+        fn decided(&self, accounts: &[u128]) -> Decided {
+            let (memory, queued) = (&mut lock(&self.memory), Queued::reading(accounts));
+            let editions = editions(memory, &queued).unwrap();
+            let context = Context { now: Timestamp(0), caller: queued.caller.clone(), request: queued.request.clone() };
+            let closed = |account: &u128| AccountClosed { account: AccountId(Uuid::from_u128(*account)) };
+            let events: Vec<_> = accounts.iter().map(|account| record(closed(account).into(), &context)).collect();
+            let about = accounts.iter().map(|account| Queued::subject(*account)).collect();
+            let decided = Decided { queued, editions, outcome: Ok(events), about, batch: BatchCommand::default() };
+            assert_eq!(take_effect(memory, &decided), []);
+            decided
+        }
+    }
+
+    /// What the second command appends about account 2 is not known there any more when its batch leaves; that the first one
+    /// must not leave shows only when the second one is taken out.
+    #[test]
+    fn nothing_leaves_whose_state_was_spoiled_by_what_was_taken_out_after_it() {
+        let decider = Decider::without_a_past();
+        decider.remember(1..=3);
+        let mut batch = vec![decider.decided(&[1]), decider.decided(&[1, 2]), decider.decided(&[3])];
+        lock(&decider.memory).forget(&Queued::subject(2));
+        let (_, stale) = decider.finish(&mut batch);
+        assert_eq!(stale.len(), 2);
+        assert_eq!(
+            batch.iter().map(|decided| &decided.queued.boundary[0].subject).collect::<Vec<_>>(),
+            [&Queued::subject(3)]
+        );
+    }
+
+    #[test]
+    fn of_a_state_that_may_not_be_decided_on_the_database_is_asked_for_anything_at_all() {
+        let decider = Decider::without_a_past();
+        let checks = checks(&lock(&decider.memory), &Queued::reading(&[1]));
+        assert_eq!(checks.len(), Class::ALL.len());
+        assert!(checks.iter().all(|check| check.seen == 0 && check.always));
+    }
+
+    #[test]
+    fn a_state_that_was_loaded_under_the_lock_is_not_kept_without_what_another_batch_holds_about_it() {
+        let decider = Decider::without_a_past();
+        decider.remember(1..=2);
+        let incomplete = HashSet::from([Queued::subject(1)]);
+        let commands = vec![Queued::reading(&[1]), Queued::reading(&[2])];
+        assert_eq!(decider.decide_locked(commands, &[], &incomplete, &mut Vec::new()).len(), 2);
+        let memory = lock(&decider.memory);
+        assert!(!memory.contains(&Queued::subject(1)) && memory.contains(&Queued::subject(2)));
+    }
+
+    #[test]
+    fn what_need_not_be_loaded_is_still_there_when_the_rest_is() {
+        let decider = Decider::without_a_past();
+        let bound = crate::memory::SUBJECTS_MAX.get() as u128;
+        decider.remember(0..2 * bound - 1); // of which half is used next, and the other half forgotten
+        let commands: Vec<_> = (0..3).map(|account| Queued::reading(&[account])).collect();
+        let missing = decider.missing(&commands);
+        assert!((1..3).contains(&missing.len()));
+        decider.remember(missing.iter().map(|subject| match subject {
+            Subject::Account(account) => account.0.as_u128(),
+            _ => unreachable!(),
+        }));
+        assert_eq!(decider.decide_locked(commands, &[], &HashSet::new(), &mut Vec::new()).len(), 3);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use domain::tag::{Class, RequestKey, Subject};
 use crate::generations::Generations;
 
 /// Subjects kept in memory: the accounts of a busy hour. At most twice as many are held.
-const SUBJECTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("invariant: the constant is not zero");
+pub(crate) const SUBJECTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("invariant: the constant is not zero");
 
 /// Requests kept in memory: the repeats that clients send within seconds.
 const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(5_000).expect("invariant: the constant is not zero");
@@ -151,19 +151,18 @@ impl Memory {
         self.subjects.insert(subject, Remembered { edition: self.edition, is_current, ..loaded });
     }
 
-    /// Whether a state may be decided on that holds every event up to the head.
-    pub fn is_current(&self, subject: &Subject) -> bool {
-        self.peek(subject).is_some_and(|state| state.is_current)
+    /// Whether a state may be decided on that holds every event up to the head; if so, it is in use.
+    pub fn is_current(&mut self, subject: &Subject) -> bool {
+        self.get(subject).is_some_and(|state| state.is_current)
     }
 
     /// What the database has to find nothing after, for a decision on a state to hold: the classes, the position, and
-    /// whether that is asked even if nobody else has appended.
-    pub fn checked(&self, read: &Read) -> Option<(&'static [Class], Position, bool)> {
-        let state = self.peek(&read.subject)?;
-        Some(match state.is_current {
-            true => (read.classes, state.seen.max(self.head), false),
-            false => (&Class::ALL, state.seen, true),
-        })
+    /// whether that is asked even if nobody else has appended. Of a state that may not be decided on, anything at all.
+    pub fn checked(&self, read: &Read) -> (&'static [Class], Position, bool) {
+        match self.peek(&read.subject) {
+            Some(state) if state.is_current => (read.classes, state.seen.max(self.head), false),
+            state => (&Class::ALL, state.map_or(0, |state| state.seen), true),
+        }
     }
 
     /// Takes note that a command stands that was decided on this edition of a state. It was appended by a batch that left
