@@ -3,10 +3,11 @@
 //! One node at a time projects, by a lease; the others watch the checkpoint and take over when the lease ends or the
 //! checkpoint stands still. The lease only spares work: checkpoints move by compare-and-set.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::event::{Position, Recorded};
-use domain::time::Millis;
+use domain::time::{Millis, Timestamp};
 use sqlx::{AnyConnection, AnyPool, Connection as _};
 use store::envelope::UnreadableEvent;
 use store::store::views_pool;
@@ -32,6 +33,9 @@ const LEASE: Millis = Millis::seconds(2);
 const STAND_STILL_MAX: Duration = Duration::from_secs(5);
 /// The lease is prolonged this often.
 const PROLONG_EVERY: Duration = Duration::from_millis(500);
+/// How long a generation that somebody makes may stand still before it counts as left behind. To make the indexes of one
+/// takes less.
+const LEFT_AFTER: Millis = Millis::minutes(10);
 /// Connections for queries.
 const CONNECTIONS_MAX: u32 = 8;
 
@@ -49,6 +53,8 @@ pub struct Projector {
     has_taken_over: bool,
     /// The live generations as this node left them; none where somebody else may have moved or replaced one.
     live: Option<Vec<Generation>>,
+    /// Since when generations that have not taken their places have stood where they are: table and position.
+    unfinished: HashMap<(String, Position), Timestamp>,
 }
 
 impl Projector {
@@ -74,7 +80,16 @@ impl Projector {
         let holder = store::random::uuid().to_string();
         let (followed, receiver) = watch::channel(0);
         let watched = (0, Instant::now());
-        let projector = Self { store, pool, holder, followed, watched, has_taken_over: false, live: None };
+        let projector = Self {
+            store,
+            pool,
+            holder,
+            followed,
+            watched,
+            has_taken_over: false,
+            live: None,
+            unfinished: HashMap::new(),
+        };
         // Where the node died between an erasure and this.
         projector.clean_file(&mut *projector.pool.acquire().await.map_err(WriteError::from)?).await;
         let position = projector.checkpoint().await?;
@@ -109,6 +124,9 @@ impl Projector {
     async fn pass(&mut self) -> Result<(), WriteError> {
         let prolong_at = Instant::now() + PROLONG_EVERY;
         let is_ours = self.take_lease().await?;
+        if is_ours {
+            self.clear_up().await?;
+        }
         let mut appended = self.store.appended();
         while Instant::now() < prolong_at {
             appended.borrow_and_update();
@@ -145,6 +163,26 @@ impl Projector {
         let is_ours = self.store.take_lease("projector", &self.holder, LEASE).await?;
         self.has_taken_over &= !is_ours;
         Ok(is_ours)
+    }
+
+    /// Drops what was left by whoever died at making a view anew: nothing that is erased would be taken out of it (R27).
+    async fn clear_up(&mut self) -> Result<(), WriteError> {
+        let mut connection = self.pool.acquire().await?;
+        let unfinished = tables::unfinished(&mut connection).await?;
+        let now = self.store.clock().now();
+        let mut stand = HashMap::new();
+        for generation in unfinished {
+            let place = (generation.table(), generation.position);
+            let since = self.unfinished.get(&place).copied().unwrap_or(now);
+            stand.insert(place, since);
+            if now - since > LEFT_AFTER {
+                tracing::warn!(table = generation.table(), "a view that somebody died at making is dropped");
+                tables::discard(&mut connection, &generation).await?;
+                self.clean_file(&mut connection).await;
+            }
+        }
+        self.unfinished = stand;
+        Ok(())
     }
 
     /// Takes over from a node that has the lease and lets the views stand still: it has died, and by its clock, which

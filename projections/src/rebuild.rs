@@ -78,16 +78,38 @@ pub async fn rebuild_all(
     let pool = views_pool(store.location(), 1).await?;
     let mut connection = pool.acquire().await.map_err(WriteError::from)?;
     let mut generations = Vec::new();
-    for view in views {
-        generations.push(tables::create(&mut connection, view).await?);
-    }
-    fill(store, &mut connection, &mut generations, &progress).await?;
-    for generation in &generations {
-        tables::index(&mut connection, generation).await?;
-    }
-    fill(store, &mut connection, &mut generations, &progress).await?; // what was appended meanwhile
-    if let Location::Postgres(_) = store.location() {
+    let made = make(store, &mut connection, &views, &mut generations, &progress).await;
+    if made.is_err() {
         for generation in &generations {
+            // Where that fails, too, whoever projects drops it after a while.
+            if let Err(error) = tables::discard(&mut connection, generation).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, table = generation.table(), "left behind");
+            }
+        }
+    }
+    drop(connection);
+    pool.close().await;
+    Ok(made?)
+}
+
+/// Makes generations, and puts one after the other in its place.
+async fn make(
+    store: &Store,
+    connection: &mut AnyConnection,
+    views: &[&'static Definition],
+    generations: &mut Vec<Generation>,
+    progress: &impl Fn(Progress),
+) -> Result<Vec<Rebuilt>, WriteError> {
+    for view in views {
+        generations.push(tables::create(connection, view).await?);
+    }
+    fill(store, connection, generations, progress).await?;
+    for generation in generations.iter() {
+        tables::index(connection, generation).await?;
+    }
+    fill(store, connection, generations, progress).await?; // what was appended meanwhile
+    if let Location::Postgres(_) = store.location() {
+        for generation in generations.iter() {
             // Else queries read whole tables until autovacuum comes. Whoever was overtaken, so that the table is gone, is
             // told below.
             let analyze = format!("analyze {}", generation.table());
@@ -95,11 +117,9 @@ pub async fn rebuild_all(
         }
     }
     let mut rebuilt = Vec::new();
-    for generation in generations {
-        rebuilt.push(take_place(store, &mut connection, generation).await?);
+    for generation in generations.iter() {
+        rebuilt.push(take_place(store, connection, *generation).await?);
     }
-    drop(connection);
-    pool.close().await;
     Ok(rebuilt)
 }
 

@@ -141,6 +141,34 @@ pub(crate) async fn exists(connection: &mut AnyConnection, generation: &Generati
     Ok(found.is_some())
 }
 
+/// The generations that have not taken their places: somebody makes them now, or has died at it.
+pub(crate) async fn unfinished(connection: &mut AnyConnection) -> Result<Vec<Generation>, WriteError> {
+    let rows: Vec<(String, i64, i64)> =
+        sqlx::query_as("select view, generation, position from view_checkpoint where is_live = 0")
+            .fetch_all(connection)
+            .await?;
+    let generation = |(name, number, position): (String, i64, i64)| {
+        let view = ALL.iter().find(|view| view.name == name)?;
+        Some(Generation { view, number, position })
+    };
+    Ok(rows.into_iter().filter_map(generation).collect())
+}
+
+/// Drops a generation, unless it has taken its place.
+pub(crate) async fn discard(connection: &mut AnyConnection, generation: &Generation) -> Result<(), WriteError> {
+    let mut transaction = connection.begin().await?;
+    let gone = sqlx::query("delete from view_checkpoint where view = $1 and generation = $2 and is_live = 0")
+        .bind(generation.view.name)
+        .bind(generation.number)
+        .execute(&mut *transaction)
+        .await?;
+    if gone.rows_affected() == 1 {
+        run(&mut transaction, format!("drop table if exists {}", generation.table())).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Lets the view's name stand for a generation, and drops the others.
 pub(crate) async fn switch_to(connection: &mut AnyConnection, generation: Generation) -> Result<(), WriteError> {
     let (name, table) = (generation.view.name, generation.table());

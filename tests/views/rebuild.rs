@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::ids::{AccountId, IdentityId, InvitationId};
-use domain::time::Timestamp;
+use domain::time::{Millis, Timestamp};
 use projections::rebuild::{RebuildError, rebuild};
 use projections::{ALL, Reader, Views};
 
 use super::history::{Writer, everything, write};
-use super::node::{Node, logged};
+use super::node::{Node, eventually, logged};
 use super::tables::Tables;
-use crate::log::bench::{Bench, at_once, run};
+use crate::log::bench::{Bench, at_once, open_at, run, standing_clock};
 use crate::log::commands::*;
+
+/// In this time the projector looks at least once for what was left behind.
+const SEVERAL_PASSES: Duration = Duration::from_millis(1_500);
 
 /// What stands in every view from the beginning to the end.
 #[derive(Clone, Copy)]
@@ -173,6 +176,43 @@ on_both! {
         node.follow().await;
         Tables::equal_the_log(bench).await;
         assert_eq!(Tables::of(bench).await.names().await.len(), ALL.len() + 1);
+    }
+
+    async fn a_rebuild_that_fails_leaves_nothing_behind(bench: &Bench) {
+        let node = Node::start(bench).await;
+        something_in_every_view(&node).await;
+        bench.outside().await.append_by_hand("of a later release", &[]).await;
+        rebuild(&node.store, "professionals", |_| {}).await.unwrap_err();
+        assert_eq!(Tables::of(bench).await.names().await.len(), ALL.len() + 1);
+    }
+
+    /// Nothing that is erased would be taken out of it (R27).
+    async fn what_is_left_of_a_rebuild_that_died_is_dropped_after_a_while(bench: &Bench) {
+        let (store, _) = open_at(bench.location(), standing_clock()).await.unwrap();
+        let node = Node::start_with(store).await;
+        something_in_every_view(&node).await;
+        let tables = Tables::of(bench).await;
+        for number in [98, 99] {
+            tables.run(&format!("create table professionals_{number} (key text)")).await;
+            let checkpoint = format!("insert into view_checkpoint values ('professionals', {number}, 1, 5, 0)");
+            tables.run(&checkpoint).await;
+        }
+        let clock = node.store.clock();
+        tokio::time::sleep(SEVERAL_PASSES).await;
+        clock.turn(Millis::minutes(9));
+        tokio::time::sleep(SEVERAL_PASSES).await;
+        assert_eq!(tables.names().await.len(), ALL.len() + 3);
+        // One of them goes on.
+        tables.run("update view_checkpoint set position = 6 where generation = 99").await;
+        tokio::time::sleep(SEVERAL_PASSES).await;
+        clock.turn(Millis::minutes(2));
+        eventually("one table less", async || (tables.names().await.len() == ALL.len() + 2).then_some(())).await;
+        tokio::time::sleep(SEVERAL_PASSES).await;
+        assert!(tables.names().await.contains(&"professionals_99".into()));
+        clock.turn(Millis::minutes(11));
+        eventually("the other one", async || (tables.names().await.len() == ALL.len() + 1).then_some(())).await;
+        node.follow().await;
+        Tables::equal_the_log(bench).await;
     }
 
     /// Two operators rebuild the same view: one of them may be told that another was faster; the view is right.
