@@ -2,12 +2,16 @@
 
 use domain::event::{Event, Notice, NoticeTo, Recorded};
 use domain::ids::{AccountId, AppointmentId, FlowId, InvitationId, MailId, ProfessionalId};
+use domain::invitation::Lifetime;
 use domain::mail::CLAIM_LIFETIME;
-use domain::time::Timestamp;
+use domain::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::view::{Column, Value, View};
 use crate::views::{QueryError, Views};
+
+/// No link that was mailed so long ago works any more.
+const LINK_LIFETIME_MAX: Millis = Millis::hours(Lifetime::LONGEST_HOURS);
 
 /// The view of mails that wait, by mail id.
 #[derive(Debug)]
@@ -143,7 +147,8 @@ impl View for Mails {
 }
 
 impl Views {
-    /// Lists mails that are due, the longest waiting first. Links of an account without a current plan wait (R20).
+    /// Lists mails that are due, the longest waiting first. Links of an account without a current plan wait (R20), until they
+    /// work no longer: then whoever claims them cancels them.
     ///
     /// # Errors
     /// The views cannot be read.
@@ -151,9 +156,9 @@ impl Views {
         // Not `exists`, for which PostgreSQL would read all accounts with a plan.
         self.list(
             "select m.body from mails m where m.due_at <= cast($1 as bigint) and (m.link_of is null or \
-             (select a.invites_from <= cast($1 as bigint) and a.invites_until > cast($1 as bigint) \
-             from accounts a where a.key = m.link_of)) order by m.due_at, m.key limit $2",
-            &[&now.0.to_string()],
+             m.due_at <= cast($2 as bigint) or (select a.invites_from <= cast($1 as bigint) and a.invites_until > cast($1 as bigint) \
+             from accounts a where a.key = m.link_of)) order by m.due_at, m.key limit $3",
+            &[&now.0.to_string(), &(now.0 - LINK_LIFETIME_MAX.0).to_string()],
             limit,
         )
         .await

@@ -91,6 +91,46 @@ on_both! {
         assert_eq!(post.copies(mail_of(third)), 0);
     }
 
+    /// Nobody asks for it while the account has no plan (R20).
+    async fn a_link_of_an_account_without_a_plan_is_cancelled_once_no_link_can_work(bench: &Bench) {
+        let desk = Desk::open(bench).await;
+        let account = desk.account().await;
+        let (_, link) = desk.invite(account).await;
+        run(&desk.node.store, &staff(), end_plan(account)).await.unwrap();
+        desk.pass(Millis::days(29)).await;
+        assert_eq!(desk.node.views.due_mails(desk.clock.now(), 10).await.unwrap(), []);
+        desk.pass(Millis::days(1)).await;
+        let post = Post::kind();
+        let working = desk.work(&post);
+        assert_eq!(cancelled(&desk, link, mail_of(link)).await, CancelReason::Expired);
+        working.end().await;
+        assert_eq!(post.copies(mail_of(link)), 0);
+    }
+
+    /// What the views show of the address may have been changed or erased.
+    async fn a_notice_is_not_sent_by_views_that_stand_still(bench: &Bench) {
+        let Desk { node, .. } = Desk::open(bench).await;
+        let (store, views) = (node.store.clone(), node.views.clone());
+        let (account, professional) = (an_account(&store).await, fresh_professional());
+        run(&store, &staff(), add(account, professional, &address())).await.unwrap();
+        let edit = Edit { address: Some(details(&address()).address), ..Edit::default() };
+        run(&store, &staff(), Command::EditProfessional { account, professional, edit }).await.unwrap();
+        node.follow().await;
+        let due = views.due_mails(store.clock().now(), 10).await.unwrap().len();
+        assert!(due > 0);
+        node.kill().await;
+        let post = Post::kind();
+        let working = start(store.clone(), views, &post, link_keys("2026-11"));
+        eventually("mails that are deferred", async || {
+            let events = store.events_about(&Subject::Account(account)).await.unwrap();
+            let deferred = events.iter().filter(|recorded| matches!(recorded.event, Event::MailDeferred(_)));
+            (deferred.count() == due).then_some(())
+        })
+        .await;
+        working.end().await;
+        assert!(post.handed().is_empty());
+    }
+
     /// T65: between two attempts the invitation is revoked.
     async fn t65_a_mail_that_waits_for_its_next_attempt_is_cancelled_too(bench: &Bench) {
         let desk = Desk::open(bench).await;

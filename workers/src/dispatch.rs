@@ -153,7 +153,9 @@ impl MailWorker {
     async fn compose(&self, mail: &MailRow, claimed_at: Position) -> Result<OutgoingMail, MailOutcome> {
         let composed = match (&mail.content, mail.invitation) {
             (Content::Notice { notice, to, address, appointment }, _) => {
-                self.views.wait_for(claimed_at).await;
+                if !self.views.wait_for(claimed_at).await {
+                    return Err(later("the views do not follow the log")); // and may show what has been changed or erased
+                }
                 let notice = Composed { notice: *notice, to: *to, address: address.as_deref() };
                 self.compose_notice(mail, notice, *appointment).await
             }
