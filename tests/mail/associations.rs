@@ -100,6 +100,23 @@ on_both! {
         assert_eq!(links_of(&desk, identity).await, 1, "a day later");
     }
 
+    /// T74: what was handled counts, whatever the clock says now.
+    async fn an_address_is_not_mailed_more_often_because_a_clock_is_set_back(bench: &Bench) {
+        let desk = Desk::open(bench).await;
+        let account = desk.account().await;
+        let address = details("robin@harbour.example").address;
+        run(&desk.node.store, &staff(), add(account, fresh_professional(), address.as_str())).await.unwrap();
+        desk.node.follow().await;
+        let mut mailed = Vec::new();
+        for _ in 0..5 {
+            let identity = visitor(&desk).await;
+            ask(&desk, identity, &address).await;
+            mailed.push(links_of(&desk, identity).await);
+            desk.clock.turn(Millis::minutes(-5));
+        }
+        assert_eq!(mailed, [1, 1, 1, 0, 0]);
+    }
+
     async fn an_identity_is_mailed_five_times_an_hour(bench: &Bench) {
         let desk = Desk::open(bench).await;
         let (account, identity) = (desk.account().await, visitor(&desk).await);

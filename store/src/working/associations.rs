@@ -135,13 +135,16 @@ impl Store {
         Ok(())
     }
 
-    /// Whether earlier requests have used a limit up. Those that were beyond it themselves do not count; of those of the
-    /// same millisecond, the ones that were handled and those of lower ids are earlier.
+    /// Whether other requests have used a limit up: those that were handled, whatever their times, since clocks differ and
+    /// requests overtake each other, and those that wait and are earlier, or of the same millisecond and of lower ids. Those
+    /// that were beyond it themselves do not count.
     async fn is_beyond_limits(&self, row: &Row) -> Result<bool, ReadError> {
         const OF_ADDRESS: &str = "select count(*) from association_request where address_hash = $1 and denied = 0 \
-             and id <> $4 and created_at > $2 and created_at <= $3 and (address is null or created_at < $3 or id < $4)";
+             and id <> $4 and created_at > $2 and created_at < $5 \
+             and (address is null or created_at < $3 or (created_at = $3 and id < $4))";
         const OF_IDENTITY: &str = "select count(*) from association_request where identity = $1 and denied = 0 \
-             and id <> $4 and created_at > $2 and created_at <= $3 and (address is null or created_at < $3 or id < $4)";
+             and id <> $4 and created_at > $2 and created_at < $5 \
+             and (address is null or created_at < $3 or (created_at = $3 and id < $4))";
         let (id, identity, address, _, created_at) = row;
         let limits = [
             (OF_ADDRESS, address, Millis::hours(1), OF_ADDRESS_AN_HOUR_MAX),
@@ -154,6 +157,7 @@ impl Store {
                 .bind(created_at - window.0)
                 .bind(created_at)
                 .bind(id)
+                .bind(created_at + window.0)
                 .fetch_one(&self.pool)
                 .await?;
             if earlier >= max {
