@@ -1,6 +1,6 @@
 //! An account's mailboxes are not flooded: at most so many invitations in a minute, whatever happens to the import.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::event::Event;
 use domain::time::{Millis, Timestamp};
@@ -8,8 +8,9 @@ use store::Store;
 use workers::import::{INVITATIONS_MAX, INVITATIONS_WINDOW, ImportError, Progress, RowResult};
 
 use super::files::{ACCOUNTS, PEOPLE, dry_run, import, invitations, told};
-use crate::log::bench::{Bench, open_at, standing_clock};
+use crate::log::bench::{Bench, open_at, run, standing_clock};
 use crate::log::check::readable;
+use crate::log::commands::{send, staff};
 use crate::support::eventually;
 
 /// People of the account whose invitations do not fit into one minute.
@@ -68,6 +69,27 @@ on_both! {
                 assert!((*last - *first).0 >= INVITATIONS_WINDOW.0, "more than {INVITATIONS_MAX} within a minute");
             }
         }
+    }
+
+    async fn whoever_is_invited_while_an_import_waits_is_not_invited_again(bench: &Bench) {
+        let (store, _) = open_at(bench.location(), standing_clock()).await.unwrap();
+        let running = begin(&store).await;
+        let (mut added, mut issued) = (Vec::new(), HashSet::new());
+        for recorded in readable(&store).await {
+            match recorded.event {
+                Event::ProfessionalAdded(e) => added.push((e.account, e.professional)),
+                Event::InvitationIssued(e) => drop(issued.insert(e.professional)),
+                _ => {}
+            }
+        }
+        let (account, professional) = added.into_iter().rfind(|(_, of)| !issued.contains(of)).unwrap();
+        run(&store, &staff(), send(account, professional)).await.unwrap();
+        store.clock().turn(INVITATIONS_WINDOW);
+        eventually("the next wave", async || (invitations(&store).await == 2 * INVITATIONS_MAX + 2).then_some(())).await;
+        store.clock().turn(Millis(INVITATIONS_WINDOW.0 + 1));
+        let rows = running.await.unwrap().unwrap();
+        assert!(told(&rows).iter().all(|told| told.ends_with("created")), "{rows:?}");
+        assert_eq!(invitations(&store).await, PEOPLE_MANY + 1, "nobody is left out and nobody is invited twice");
     }
 
     async fn a_dry_run_does_not_wait(bench: &Bench) {

@@ -314,7 +314,7 @@ impl Desk {
         }
     }
 
-    /// Sends an account's waiting invitations as its minutes allow.
+    /// Sends an account's waiting invitations as its minutes allow. What others do meanwhile stays, and counts.
     pub async fn send_deferred(
         &self,
         deferred: Deferred,
@@ -325,11 +325,18 @@ impl Desk {
         for (row, professional) in waiting {
             while self.store.clock().now() < past.next_invitation_at() {
                 tokio::time::sleep(LOOK_EVERY).await;
+                if self.store.clock().now() >= past.next_invitation_at() {
+                    past = self.load_account(past.id).await?;
+                }
             }
             let _permit = permits.acquire().await.map_err(|_| ImportError::Died)?;
             let unchanged =
                 Done { outcome: Outcome::Unchanged, reason: None, account: None, professional: Some(professional) };
-            rows.push((row, self.send(&mut past, professional, unchanged).await?));
+            let done = match past.is_invited(professional) {
+                true => unchanged,
+                false => self.send(&mut past, professional, unchanged).await?,
+            };
+            rows.push((row, done));
         }
         Ok(rows)
     }
