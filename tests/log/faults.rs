@@ -218,6 +218,28 @@ async fn t56_a_database_that_could_lose_what_it_acknowledged_is_not_opened() {
     }
 }
 
+/// Settings come with the connection: one that is made while they are weak must not outlive that.
+#[tokio::test]
+async fn t56_a_writer_whose_new_connection_could_lose_what_it_acknowledges_does_not_write() {
+    let bench = Bench::postgres().await;
+    let server = bench.server().unwrap();
+    let name = server.sql("select current_database()");
+    let store = bench.writer().await;
+    let account = an_account(&store).await;
+    let before = store.head().await.unwrap();
+    server.sql(&format!("alter database {name} set synchronous_commit = off"));
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where application_name = 'vinculum appender' and datname = current_database()";
+    assert_eq!(server.sql(cut), "1");
+    for _ in 0..3 {
+        let result = run(&store, &staff(), add(account, fresh_professional(), &address())).await;
+        assert!(matches!(result, Err(ExecuteError::Unavailable)), "{result:?}");
+    }
+    assert_eq!(store.head().await.unwrap(), before);
+    server.sql(&format!("alter database {name} reset synchronous_commit"));
+    run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+}
+
 /// The appender's connection is cut, again and again, while commands are under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_events_outlive_the_appenders_connection() {

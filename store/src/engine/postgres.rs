@@ -56,9 +56,14 @@ impl PostgresEngine {
         Self { options, connection: None }
     }
 
+    /// The connection; a new one has the settings of its own moment, and is not used if they are too weak.
     async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         if self.connection.is_none() {
-            self.connection = Some(self.options.connect().await?);
+            let mut connection = self.options.connect().await?;
+            if let Some(weakness) = weaknesses(&mut connection).await?.first() {
+                return Err(sqlx::Error::Configuration(weakness.to_string().into()));
+            }
+            self.connection = Some(connection);
         }
         Ok(self.connection.as_mut().expect("invariant: it was just made"))
     }
@@ -173,18 +178,29 @@ impl Engine for PostgresEngine {
     }
 
     async fn weaknesses(&mut self) -> Result<Vec<Weakness>, sqlx::Error> {
-        let settings: Vec<(String, String)> = sqlx::query_as(
-            "select name, setting from pg_settings \
-             where name in ('fsync', 'full_page_writes', 'synchronous_commit') order by name",
-        )
-        .fetch_all(self.connection().await?)
-        .await?;
-        Ok(settings
-            .into_iter()
-            .filter(|(_, value)| value != "on" && value != "remote_apply")
-            .map(|(setting, value)| Weakness { setting, value })
-            .collect())
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let weaknesses = weaknesses(&mut connection).await?;
+        self.connection = weaknesses.is_empty().then_some(connection);
+        Ok(weaknesses)
     }
+}
+
+/// The settings of a session that acknowledged events could be lost by.
+async fn weaknesses(connection: &mut PgConnection) -> Result<Vec<Weakness>, sqlx::Error> {
+    let settings: Vec<(String, String)> = sqlx::query_as(
+        "select name, setting from pg_settings \
+         where name in ('fsync', 'full_page_writes', 'synchronous_commit') order by name",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(settings
+        .into_iter()
+        .filter(|(_, value)| value != "on" && value != "remote_apply")
+        .map(|(setting, value)| Weakness { setting, value })
+        .collect())
 }
 
 /// A batch as the arrays that the function takes; commands and events are numbered from 1.
