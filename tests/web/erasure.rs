@@ -1,7 +1,10 @@
 //! After an erasure nothing personal about the person can be read anywhere (R27).
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{AnyConnection, Connection as _};
 
 use super::authority::query_of;
 use super::cast::{Cast, count, history, invite, pages, plan};
@@ -31,6 +34,9 @@ const SECRETS: [&str; 16] = [
 ];
 /// Those that no answer ever shows: what was typed is looked up and forgotten.
 const NEVER_SHOWN: [&str; 1] = ["zq-typed-7f42"];
+
+/// By when a request waits for the lock of the log.
+const UNDER_WAY_AFTER: Duration = Duration::from_secs(1);
 
 const FIRST: Person = person("personal", "Zorbax Firstsign", "zq-first-7f3c@home.example");
 const LAST: Person = person("personal", "Zorbax Lastsign", "zq-last-7f3d@home.example");
@@ -246,4 +252,42 @@ async fn r27_after_an_erasure_no_backup_and_no_node_that_had_the_keys_tells_who_
     let dump = site.database().expect("it has a database").dump();
     assert!(String::from_utf8_lossy(&dump).contains("ProfessionalErased"), "the backup is whole");
     assert_eq!(found(&dump), [""; 0]);
+}
+
+/// The erasure looks before the association is committed, and is decided after it.
+#[tokio::test]
+async fn r27_an_identity_that_is_linked_while_its_person_is_erased_is_erased_too() {
+    let site = Site::production().await;
+    let cast = Cast::of(&site).await;
+    let address = format!("zq-old-7f3a@{}", cast.at);
+    let account = &cast.harbour.id;
+    let added = invite(&site, &cast.administrator, account, "Zebulon Quartzwick", &address).await.expect(201);
+    let visitor = Visitor::new();
+    let page = site.open_and_sign_in(&visitor, &site.nth_link(&address, 1).await, LAST).await;
+    let page = site.type_code(&visitor, &page, &site.nth_code(&address, 1).await).await;
+    assert_eq!(page.url.path(), "/invitation/confirm", "{}", page.body);
+
+    sqlx::any::install_default_drivers();
+    let mut database = AnyConnection::connect(site.database().expect("it has a database").url()).await.unwrap();
+    sqlx::raw_sql("begin; select log_lock()").execute(&mut database).await.unwrap();
+    let confirm = site.press(&visitor, &page, "/invitation/confirm");
+    let erase = async {
+        tokio::time::sleep(UNDER_WAY_AFTER).await;
+        let path = format!("/v1/accounts/{account}/professionals/{}/erase", added.text("professional"));
+        site.api(&cast.support).post(&path, json!({})).await
+    };
+    let unlock = async {
+        tokio::time::sleep(2 * UNDER_WAY_AFTER).await;
+        sqlx::raw_sql("rollback").execute(&mut database).await.unwrap();
+    };
+    let (_, erased, ()) = tokio::join!(confirm, erase, unlock);
+    erased.expect(200);
+    let events = history(&site, &cast.auditor, account).await;
+    let linked = events.iter().filter(|event| event["facts"]["professional"] == *added.text("professional"));
+    let linked: Vec<_> = linked.filter_map(|event| event["facts"]["to"].as_str()).collect();
+    let identity = linked.iter().find(|to| to.len() == 36).expect("the association came first");
+    let path = format!("/v1/history?limit=500&tag=identity:{identity}");
+    let of_identity = pages(&site, &cast.auditor, &path).await;
+    assert_eq!(count(&of_identity, "IdentityErased"), 1);
+    assert_eq!(found(serde_json::to_string(&of_identity).unwrap().as_bytes()), [""; 0]);
 }

@@ -1,12 +1,15 @@
 //! Professionals: list, read, add, edit, delete, hand over, untie, erase, invite.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use domain::address::EmailAddress;
+use domain::caller::Request;
 use domain::command::{Command, Edit, NewLink};
 use domain::event::Event;
-use domain::ids::{AccountId, InvitationId, ProfessionalId};
+use domain::ids::{AccountId, IdentityId, InvitationId, ProfessionalId};
 use domain::invitation::Lifetime;
 use domain::name::PersonName;
 use domain::personal::ProfessionalDetails;
@@ -369,20 +372,33 @@ pub async fn erase(
     asked: Asked<Nothing>,
 ) -> Result<Done<ChangedProfessional>, Problem> {
     asked.by.staff(&[Scope::Support])?;
-    let events = api.store.events_about(&Subject::Account(account)).await?;
-    let mut identities: Vec<_> = events
-        .iter()
-        .filter_map(|recorded| match &recorded.event {
-            Event::IdentityAssociated(e) if e.professional == professional => Some(e.to),
-            _ => None,
-        })
-        .collect();
-    identities.sort_unstable();
-    identities.dedup();
-    let command = Command::ErasePerson { account, professional, identities };
-    let (executed, shown) = api.execute(command, asked.by.caller, asked.request).await?;
+    let identities = identities_of(&api, account, professional).await?;
+    let erase =
+        |of: &BTreeSet<_>| Command::ErasePerson { account, professional, identities: of.iter().copied().collect() };
+    let (mut executed, mut shown) =
+        api.execute(erase(&identities), asked.by.caller.clone(), asked.request.clone()).await?;
+    // One that was linked between the look and the decision. Whoever is erased gets no other.
+    let known_now = identities_of(&api, account, professional).await?;
+    if known_now != identities {
+        let again = Request { key: None, body: None, if_match: None, ..asked.request };
+        (executed, shown) = api.execute(erase(&known_now), asked.by.caller, again).await?;
+    }
     clean_files(&api).await;
     Ok(Done::new(ChangedProfessional::new(professional, &executed), &executed, shown))
+}
+
+/// Every identity that a person ever had.
+async fn identities_of(
+    api: &Api,
+    account: AccountId,
+    professional: ProfessionalId,
+) -> Result<BTreeSet<IdentityId>, Problem> {
+    let events = api.store.events_about(&Subject::Account(account)).await?;
+    let identities = events.into_iter().filter_map(|recorded| match recorded.event {
+        Event::IdentityAssociated(e) if e.professional == professional => Some(e.to),
+        _ => None,
+    });
+    Ok(identities.collect())
 }
 
 /// Takes what was erased out of the database's files, too, as far as this engine needs it.
