@@ -13,11 +13,13 @@ use domain::personal::IdentityDetails;
 use domain::refusal::Refusal;
 use domain::tag::RequestKey;
 use domain::words::{IdentityKind, Scope};
+use hmac::{Hmac, KeyInit, Mac};
 use projections::Reader;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use store::random;
 use store::working::api_keys;
+use store::working::identities::LookUpKey;
 use uuid::Uuid;
 
 use crate::oidc::BearerIdentity;
@@ -220,12 +222,20 @@ impl<T: DeserializeOwned> FromRequest<Api> for Asked<T> {
         let body = serde_json::from_slice(text).map_err(|error| invalid_body(&error))?;
         let mut request = Request { if_match: if_match(&headers)?, ..by.request.clone() };
         if let Some(key) = idempotency_key {
-            let hash = Sha256::new_with_prefix(route.as_bytes()).chain_update([0]).chain_update(&bytes).finalize();
             request.key = Some(RequestKey::derive(&by.caller.actor.to_string(), &key));
-            request.body = hash.first_chunk().map(|first| u64::from_be_bytes(*first));
+            request.body = hash(&api.look_up_key, &route, &bytes);
         }
         Ok(Self { by, request, body })
     }
+}
+
+/// Stands for what was asked. It outlives an erasure: without the key nobody can tell whether a guess is right (R27).
+fn hash(key: &LookUpKey, route: &str, body: &[u8]) -> Option<u64> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal()).expect("invariant: HMAC takes a key of any length");
+    for part in [b"vinculum request v1\0", route.as_bytes(), b"\0", body] {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().first_chunk().map(|first| u64::from_be_bytes(*first))
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -303,5 +313,24 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for InQuery<T> {
         found.map(|Query(query)| Self(query)).map_err(|_| {
             Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "A query parameter is not as described.")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::secret::Secret;
+
+    use super::*;
+
+    #[test]
+    fn r27_what_was_asked_cannot_be_guessed_without_the_key() {
+        let hash = |key: u8, route: &str, body: &str| hash(&Secret::new([key; 32]), route, body.as_bytes());
+        let asked = hash(1, "POST /v1/accounts", "{}");
+        assert_eq!(hash(1, "POST /v1/accounts", "{}"), asked);
+        for other in
+            [hash(2, "POST /v1/accounts", "{}"), hash(1, "POST /v1/account", "s{}"), hash(1, "POST /v1/accounts", "")]
+        {
+            assert_ne!(other, asked);
+        }
     }
 }

@@ -116,7 +116,7 @@ pub struct Request {
     /// The key of its one effect, where the caller gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<RequestKey>,
-    /// A hash of what was asked; the same key with another body is refused.
+    /// A keyed hash of what was asked; the same key with another body is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<u64>,
     /// The event that last changed what the command is about, as the caller knows it (`If-Match`); not recorded.
