@@ -375,13 +375,13 @@ pub async fn erase(
     let identities = identities_of(&api, account, professional).await?;
     let erase =
         |of: &BTreeSet<_>| Command::ErasePerson { account, professional, identities: of.iter().copied().collect() };
-    let (mut executed, mut shown) =
-        api.execute(erase(&identities), asked.by.caller.clone(), asked.request.clone()).await?;
-    // One that was linked between the look and the decision. Whoever is erased gets no other.
+    let (executed, mut shown) = api.execute(erase(&identities), asked.by.caller.clone(), asked.request.clone()).await?;
+    // One may have been linked between the look and the decision, now or when the request came first. Whoever is erased gets
+    // no other.
     let known_now = identities_of(&api, account, professional).await?;
-    if known_now != identities {
+    if executed.replayed || known_now != identities {
         let again = Request { key: None, body: None, if_match: None, ..asked.request };
-        (executed, shown) = api.execute(erase(&known_now), asked.by.caller, again).await?;
+        (_, shown) = api.execute(erase(&known_now), asked.by.caller, again).await?;
     }
     clean_files(&api).await;
     Ok(Done::new(ChangedProfessional::new(professional, &executed), &executed, shown))
