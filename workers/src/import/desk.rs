@@ -323,13 +323,16 @@ impl Desk {
         let Deferred { mut past, waiting } = deferred;
         let mut rows = Vec::with_capacity(waiting.len());
         for (row, professional) in waiting {
-            while self.store.clock().now() < past.next_invitation_at() {
-                tokio::time::sleep(LOOK_EVERY).await;
-                if self.store.clock().now() >= past.next_invitation_at() {
-                    past = self.load_account(past.id).await?;
+            let _permit = loop {
+                while self.store.clock().now() < past.next_invitation_at() {
+                    tokio::time::sleep(LOOK_EVERY).await;
                 }
-            }
-            let _permit = permits.acquire().await.map_err(|_| ImportError::Died)?;
+                let permit = permits.acquire().await.map_err(|_| ImportError::Died)?;
+                past = self.load_account(past.id).await?;
+                if self.store.clock().now() >= past.next_invitation_at() {
+                    break permit;
+                }
+            };
             let unchanged =
                 Done { outcome: Outcome::Unchanged, reason: None, account: None, professional: Some(professional) };
             let done = match past.is_invited(professional) {
