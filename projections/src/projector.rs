@@ -33,9 +33,9 @@ const LEASE: Millis = Millis::seconds(2);
 const STAND_STILL_MAX: Duration = Duration::from_secs(5);
 /// The lease is prolonged this often.
 const PROLONG_EVERY: Duration = Duration::from_millis(500);
-/// How long a generation that somebody makes may stand still before it counts as left behind. To make the indexes of one
-/// takes less.
-const LEFT_AFTER: Millis = Millis::minutes(10);
+/// How long a generation that somebody makes may stand still before it counts as left behind: far longer than to make the
+/// indexes of all, and to compare them with the live ones.
+const LEFT_AFTER: Millis = Millis::hours(6);
 /// Connections for queries.
 const CONNECTIONS_MAX: u32 = 8;
 
@@ -124,9 +124,6 @@ impl Projector {
     async fn pass(&mut self) -> Result<(), WriteError> {
         let prolong_at = Instant::now() + PROLONG_EVERY;
         let is_ours = self.take_lease().await?;
-        if is_ours {
-            self.clear_up().await?;
-        }
         let mut appended = self.store.appended();
         while Instant::now() < prolong_at {
             appended.borrow_and_update();
@@ -146,10 +143,11 @@ impl Projector {
             };
             let _ = tokio::time::timeout(look_every, appended.changed()).await;
         }
-        if !is_ours {
-            self.watch().await?;
+        if is_ours {
+            return self.clear_up().await;
         }
-        Ok(())
+        self.unfinished.clear(); // another node looks after them
+        self.watch().await
     }
 
     /// Takes or prolongs the lease. Nodes whose views another release has replaced leave it to the nodes of that one.
@@ -173,13 +171,13 @@ impl Projector {
         let mut stand = HashMap::new();
         for generation in unfinished {
             let place = (generation.table(), generation.position);
-            let since = self.unfinished.get(&place).copied().unwrap_or(now);
-            stand.insert(place, since);
+            let mut since = self.unfinished.get(&place).copied().unwrap_or(now);
             if now - since > LEFT_AFTER {
-                tracing::warn!(table = generation.table(), "a view that somebody died at making is dropped");
-                tables::discard(&mut connection, &generation).await?;
+                since = now; // where it fails, it is tried again as long after
+                tables::discard(&mut connection, self.store.location(), &generation).await;
                 self.clean_file(&mut connection).await;
             }
+            stand.insert(place, since);
         }
         self.unfinished = stand;
         Ok(())

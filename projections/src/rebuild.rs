@@ -79,12 +79,10 @@ pub async fn rebuild_all(
     let mut connection = pool.acquire().await.map_err(WriteError::from)?;
     let mut generations = Vec::new();
     let made = make(store, &mut connection, &views, &mut generations, &progress).await;
-    if made.is_err() {
+    // Whoever was overtaken leaves it to the one who was faster, whose views take these places.
+    if made.as_ref().is_err_and(|error| !matches!(error, WriteError::Overtaken)) {
         for generation in &generations {
-            // Where that fails, too, whoever projects drops it after a while.
-            if let Err(error) = tables::discard(&mut connection, generation).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, table = generation.table(), "left behind");
-            }
+            tables::discard(&mut connection, store.location(), generation).await;
         }
     }
     drop(connection);

@@ -154,9 +154,32 @@ pub(crate) async fn unfinished(connection: &mut AnyConnection) -> Result<Vec<Gen
     Ok(rows.into_iter().filter_map(generation).collect())
 }
 
-/// Drops a generation, unless it has taken its place.
-pub(crate) async fn discard(connection: &mut AnyConnection, generation: &Generation) -> Result<(), WriteError> {
+/// Drops a generation that was not finished, unless it has taken its place. Where that cannot be done at once, whoever
+/// projects does it after a while.
+pub(crate) async fn discard(connection: &mut AnyConnection, location: &Location, generation: &Generation) {
+    let table = generation.table();
+    match try_to_discard(connection, location, generation).await {
+        Ok(()) => tracing::warn!(table, "what was left of a view that was not finished is dropped"),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                table,
+                "a view that was not finished is left behind"
+            );
+        }
+    }
+}
+
+async fn try_to_discard(
+    connection: &mut AnyConnection,
+    location: &Location,
+    generation: &Generation,
+) -> Result<(), WriteError> {
     let mut transaction = connection.begin().await?;
+    if let Location::Postgres(_) = location {
+        // A backup may read it for hours; nothing else has to wait for that.
+        run(&mut transaction, "set local lock_timeout = '1s'".into()).await?;
+    }
     let gone = sqlx::query("delete from view_checkpoint where view = $1 and generation = $2 and is_live = 0")
         .bind(generation.view.name)
         .bind(generation.number)

@@ -199,17 +199,17 @@ on_both! {
         }
         let clock = node.store.clock();
         tokio::time::sleep(SEVERAL_PASSES).await;
-        clock.turn(Millis::minutes(9));
+        clock.turn(Millis::hours(5));
         tokio::time::sleep(SEVERAL_PASSES).await;
         assert_eq!(tables.names().await.len(), ALL.len() + 3);
         // One of them goes on.
         tables.run("update view_checkpoint set position = 6 where generation = 99").await;
         tokio::time::sleep(SEVERAL_PASSES).await;
-        clock.turn(Millis::minutes(2));
+        clock.turn(Millis::hours(2));
         eventually("one table less", async || (tables.names().await.len() == ALL.len() + 2).then_some(())).await;
         tokio::time::sleep(SEVERAL_PASSES).await;
         assert!(tables.names().await.contains(&"professionals_99".into()));
-        clock.turn(Millis::minutes(11));
+        clock.turn(Millis::hours(7));
         eventually("the other one", async || (tables.names().await.len() == ALL.len() + 1).then_some(())).await;
         node.follow().await;
         Tables::equal_the_log(bench).await;
