@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r27_what_was_asked_cannot_be_guessed_without_the_key() {
+    fn t68_what_was_asked_cannot_be_guessed_without_the_key() {
         let hash = |key: u8, route: &str, body: &str| hash(&Secret::new([key; 32]), route, body.as_bytes());
         let asked = hash(1, "POST /v1/accounts", "{}");
         assert_eq!(hash(1, "POST /v1/accounts", "{}"), asked);

@@ -155,8 +155,9 @@ impl Views {
     pub async fn due_mails(&self, now: Timestamp, limit: usize) -> Result<Vec<MailRow>, QueryError> {
         // Not `exists`, for which PostgreSQL would read all accounts with a plan.
         self.list(
-            "select m.body from mails m where m.due_at <= cast($1 as bigint) and (m.link_of is null or \
-             m.due_at <= cast($2 as bigint) or (select a.invites_from <= cast($1 as bigint) and a.invites_until > cast($1 as bigint) \
+            "select m.body from mails m where m.due_at <= cast($1 as bigint) and \
+             (m.link_of is null or m.due_at <= cast($2 as bigint) or \
+             (select a.invites_from <= cast($1 as bigint) and a.invites_until > cast($1 as bigint) \
              from accounts a where a.key = m.link_of)) order by m.due_at, m.key limit $3",
             &[&now.0.to_string(), &(now.0 - LINK_LIFETIME_MAX.0).to_string()],
             limit,

@@ -159,7 +159,8 @@ pub(crate) async fn unfinished(connection: &mut AnyConnection) -> Result<Vec<Gen
 pub(crate) async fn discard(connection: &mut AnyConnection, location: &Location, generation: &Generation) {
     let table = generation.table();
     match try_to_discard(connection, location, generation).await {
-        Ok(()) => tracing::warn!(table, "what was left of a view that was not finished is dropped"),
+        Ok(true) => tracing::warn!(table, "what was left of a view that was not finished is dropped"),
+        Ok(false) => {}
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -170,11 +171,12 @@ pub(crate) async fn discard(connection: &mut AnyConnection, location: &Location,
     }
 }
 
+/// Tells whether there was one to drop.
 async fn try_to_discard(
     connection: &mut AnyConnection,
     location: &Location,
     generation: &Generation,
-) -> Result<(), WriteError> {
+) -> Result<bool, WriteError> {
     let mut transaction = connection.begin().await?;
     if let Location::Postgres(_) = location {
         // A backup may read it for hours; nothing else has to wait for that.
@@ -185,11 +187,12 @@ async fn try_to_discard(
         .bind(generation.number)
         .execute(&mut *transaction)
         .await?;
-    if gone.rows_affected() == 1 {
+    let is_there = gone.rows_affected() == 1;
+    if is_there {
         run(&mut transaction, format!("drop table if exists {}", generation.table())).await?;
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(is_there)
 }
 
 /// Lets the view's name stand for a generation, and drops the others.

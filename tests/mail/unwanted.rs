@@ -108,7 +108,7 @@ on_both! {
     }
 
     /// What the views show of the address may have been changed or erased.
-    async fn a_notice_is_not_sent_by_views_that_stand_still(bench: &Bench) {
+    async fn t59_a_notice_is_not_sent_by_views_that_stand_still(bench: &Bench) {
         let Desk { node, .. } = Desk::open(bench).await;
         let (store, views) = (node.store.clone(), node.views.clone());
         let (account, professional) = (an_account(&store).await, fresh_professional());

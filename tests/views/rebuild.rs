@@ -187,7 +187,7 @@ on_both! {
     }
 
     /// Nothing that is erased would be taken out of it (R27).
-    async fn what_is_left_of_a_rebuild_that_died_is_dropped_after_a_while(bench: &Bench) {
+    async fn t68_what_is_left_of_a_rebuild_that_died_is_dropped_after_a_while(bench: &Bench) {
         let (store, _) = open_at(bench.location(), standing_clock()).await.unwrap();
         let node = Node::start_with(store).await;
         something_in_every_view(&node).await;

@@ -256,7 +256,7 @@ async fn r27_after_an_erasure_no_backup_and_no_node_that_had_the_keys_tells_who_
 
 /// The erasure looks before the association is committed, and is decided after it.
 #[tokio::test]
-async fn r27_an_identity_that_is_linked_while_its_person_is_erased_is_erased_too() {
+async fn r27_t68_an_identity_that_is_linked_while_its_person_is_erased_is_erased_too() {
     let site = Site::production().await;
     let cast = Cast::of(&site).await;
     let address = format!("zq-old-7f3a@{}", cast.at);
