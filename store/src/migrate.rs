@@ -16,7 +16,7 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// What the service's own role may do on PostgreSQL: read the log, append through the functions, keep working state.
 const GRANTS: &str = "
-    grant select on log_head, event, event_tag, erased_person, _sqlx_migrations to {role};
+    grant select on log_head, log_end, event, event_tag, erased_person, _sqlx_migrations to {role};
     grant select, insert, delete on person_key to {role};
     grant select, insert, update, delete on identity_look_up, api_key, session, flow, lease, association_request
         to {role};

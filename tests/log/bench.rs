@@ -172,6 +172,15 @@ impl Outside {
         self.run("rollback").await.unwrap();
     }
 
+    /// Moves the head.
+    pub async fn set_head(&mut self, position: i64) {
+        let sql = match self.is_postgres {
+            true => format!("insert into log_end values ({position})"),
+            false => format!("update log_head set position = {position}"),
+        };
+        self.run(&sql).await.unwrap();
+    }
+
     /// Appends envelopes as a release would that is none of ours.
     pub async fn append_by_hand(&mut self, envelope: &str, tags: &[i64]) -> i64 {
         self.lock().await;
@@ -181,7 +190,7 @@ impl Outside {
         for tag in tags {
             self.run(&format!("insert into event_tag (tag, position) values ({tag}, {position})")).await.unwrap();
         }
-        self.run(&format!("update log_head set position = {position}")).await.unwrap();
+        self.set_head(position).await;
         self.run("commit").await.unwrap();
         position
     }

@@ -199,6 +199,27 @@ async fn nothing_is_open(bench: &Bench) {
     outside.unlock().await;
 }
 
+/// Whoever keeps an old snapshot, as a dump does, keeps every version of a row: appends make none.
+#[tokio::test]
+async fn an_append_leaves_nothing_behind_while_somebody_reads_an_old_snapshot() {
+    let bench = Bench::postgres().await;
+    let store = bench.writer().await;
+    let account = an_account(&store).await;
+    let mut reader = bench.outside().await;
+    reader.run("begin isolation level repeatable read").await.unwrap();
+    let seen = reader.numbers("select position from log_head").await;
+    let mut outside = bench.outside().await;
+    let lock = "select ctid::text from append_lock";
+    let before = outside.texts(lock).await;
+    for number in 0..50 {
+        run(&store, &staff(), set_plan(account, &format!("Plan {number}"))).await.unwrap();
+    }
+    assert_eq!(outside.texts(lock).await, before, "the row that is locked is the one that there was");
+    assert_eq!(outside.numbers("select position from log_head").await, [seen[0] + 50]);
+    assert_eq!(reader.numbers("select position from log_head").await, seen, "the snapshot is an old one");
+    reader.run("commit").await.unwrap();
+}
+
 #[tokio::test]
 async fn t56_a_database_that_could_lose_what_it_acknowledged_is_not_opened() {
     let bench = Bench::postgres().await;

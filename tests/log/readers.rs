@@ -53,8 +53,9 @@ async fn write(store: Store, shared: domain::ids::AccountId) -> usize {
 async fn stall(mut outside: Outside, stall: Duration, is_over: Arc<AtomicBool>) {
     while !is_over.load(Ordering::SeqCst) {
         outside.lock().await;
-        outside.run("insert into event select position + 1, 'never committed' from log_head").await.unwrap();
-        outside.run("update log_head set position = position + 1").await.unwrap();
+        let position = outside.numbers("select position from log_head").await[0] + 1;
+        outside.run(&format!("insert into event values ({position}, 'never committed')")).await.unwrap();
+        outside.set_head(position).await;
         tokio::time::sleep(stall).await;
         outside.unlock().await;
         tokio::time::sleep(stall * 7).await;
