@@ -5,6 +5,7 @@ use domain::event::Event;
 use domain::ids::ProfessionalId;
 use domain::mail::MailOutcome;
 use domain::tag::{Class, Subject, TagKey};
+use domain::time::Timestamp;
 use futures::TryStreamExt as _;
 use store::envelope::UnreadableEvent;
 use store::{ExecuteError, ReadError};
@@ -169,6 +170,43 @@ on_both! {
         let personal: Vec<_> = added.iter().filter_map(|recorded| recorded.event.personal()).collect();
         assert!(personal.iter().any(|(of, _)| of.id() == other.0));
         assert!(personal.iter().all(|(of, _)| of.id() != professional.0));
+    }
+
+    /// An erasure holds the append lock, and neither visitors nor other people make it longer.
+    async fn t68_an_erasure_ends_what_the_person_is_in_the_middle_of_and_looks_nowhere_else(bench: &Bench) {
+        let store = bench.writer().await;
+        let account = an_account(&store).await;
+        somebody_invited(&store, account).await; // the administrator
+        let (professional, link) = somebody_invited(&store, account).await;
+        let (identity, other) = (fresh_identity(), fresh_identity());
+        for identity in [identity, other] {
+            run(&store, &person(identity), register(identity)).await.unwrap();
+        }
+        run(&store, &link_holder(), click(link)).await.unwrap();
+        run(&store, &person(identity), accept(link, identity)).await.unwrap();
+        let expires_at = Timestamp(i64::MAX);
+        let mut flows = Vec::new();
+        for signed_in in [None, Some(identity), Some(other)] {
+            let secret = store.begin_flow(&"begun", expires_at).await.unwrap();
+            assert!(store.change_flow(secret.reveal(), &"begun", &"going on", signed_in).await.unwrap());
+            flows.push(secret);
+        }
+        run(&store, &staff(), Command::ErasePerson { account, professional, identities: vec![identity] }).await.unwrap();
+        let mut left = Vec::new();
+        for secret in &flows {
+            left.push(store.flow::<String>(secret.reveal()).await.unwrap().is_some());
+        }
+        assert_eq!(left, [true, false, true]);
+
+        let mut outside = bench.outside().await;
+        let indexes = match bench.server() {
+            Some(_) => "select tablename::text from pg_indexes where indexdef like '%(identity%' order by 1",
+            None => "select tbl_name from sqlite_master where type = 'index' and sql like '%(identity%' order by 1",
+        };
+        let tables = outside.texts(indexes).await;
+        for table in ["association_request", "flow", "identity_look_up", "session"] {
+            assert!(tables.iter().any(|found| found == table), "{table} has an index by identity: {tables:?}");
+        }
     }
 
     /// A key is drawn for every sign-in; only that of the first one is kept, and so only that one may seal and open.

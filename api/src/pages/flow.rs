@@ -209,7 +209,8 @@ impl Open {
     pub async fn change(&mut self, api: &Api, change: impl FnOnce(&mut Flow)) -> Result<(), Problem> {
         let mut after = self.flow.clone();
         change(&mut after);
-        if !api.store.change_flow(self.secret.reveal(), &self.flow, &after).await? {
+        let signed_in = after.person.as_ref().map(|person| person.identity);
+        if !api.store.change_flow(self.secret.reveal(), &self.flow, &after, signed_in).await? {
             return Err(Problem::new(
                 StatusCode::CONFLICT,
                 "flow_changed",

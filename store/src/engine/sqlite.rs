@@ -100,7 +100,7 @@ impl SqliteEngine {
             "delete from person_key where person = $1",
             "delete from identity_look_up where identity = $1",
             "delete from session where identity = $1",
-            "delete from flow where state like '%' || $1 || '%'",
+            "delete from flow where identity = $1",
             "delete from association_request where identity = $1",
             "insert into erased_person (number, person) select coalesce(max(number), 0) + 1, $1 from erased_person",
         ];

@@ -1,6 +1,7 @@
 //! Flows: what one browser is in the middle of, such as a link on its way to confirmation. The cookie holds a random
 //! reference (T24), the state is here; each step writes it anew.
 
+use domain::ids::IdentityId;
 use domain::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,13 +39,23 @@ impl Store {
         Ok(found.and_then(|state| serde_json::from_str(&state).ok()))
     }
 
-    /// Writes a flow's next state if it is still as `before`; false if another request was faster or it has ended.
+    /// Writes a flow's next state if it is still as `before`; false if another request was faster or it has ended. With
+    /// whoever is signed in inside it, its erasure ends the flow.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn change_flow<T: Serialize>(&self, secret: &str, before: &T, after: &T) -> Result<bool, ReadError> {
-        let done = sqlx::query("update flow set state = $1 where id_hash = $2 and state = $3 and expires_at > $4")
+    pub async fn change_flow<T: Serialize>(
+        &self,
+        secret: &str,
+        before: &T,
+        after: &T,
+        signed_in: Option<IdentityId>,
+    ) -> Result<bool, ReadError> {
+        const CHANGE: &str =
+            "update flow set state = $1, identity = $2 where id_hash = $3 and state = $4 and expires_at > $5";
+        let done = sqlx::query(CHANGE)
             .bind(to_json(after))
+            .bind(signed_in.map(|identity| identity.to_string()))
             .bind(at_rest(secret))
             .bind(to_json(before))
             .bind(self.clock.now().0)
