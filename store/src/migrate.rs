@@ -21,6 +21,7 @@ const GRANTS: &str = "
     grant select, insert, update, delete on identity_look_up, api_key, session, flow, lease, association_request
         to {role};
     grant select, insert, update, delete on import, import_row to {role};
+    grant select, insert on choice to {role};
     grant execute on function log_lock(), log_append to {role};
     grant usage, create on schema views to {role};
 ";

@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod associations;
+pub mod choices;
 pub mod flows;
 pub mod identities;
 pub mod imports;

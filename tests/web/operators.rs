@@ -154,6 +154,10 @@ pub async fn many_failed_invitations_are_sent_again_with_one_result_each(site: &
     let fitting = json!({ "delivery": state(site), "account": cast.harbour.id, "limit": 1 });
     let results = retry(fitting.clone(), "one").await;
     assert_eq!(results.len(), 1, "no more than the limit");
+    assert_eq!(retry(fitting, "one").await, results, "a replay chooses nobody else");
+    let other = json!({ "delivery": state(site), "account": cast.harbour.id });
+    let reused = operator.with("idempotency-key", "one").post("/v1/invitations/retry", other).await;
+    reused.expect_problem(422, "idempotency_key_reused");
     let all = retry(json!({ "delivery": state(site), "account": cast.harbour.id }), "all").await;
     assert!(all.iter().all(|(_, outcome, _)| outcome == "sent"), "{all:?}");
     let none = retry(json!({ "delivery": "parked", "account": cast.harbour.id }), "none").await;

@@ -13,6 +13,7 @@ use domain::words::Scope;
 use projections::Reader;
 use projections::invitations::{DeliveryState, Filter, InvitationRow};
 use serde::{Deserialize, Serialize};
+use store::working::choices::Chosen;
 use store::{ExecuteError, Executed};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -206,10 +207,14 @@ pub struct RetryResults {
     responses((status = 200, description = "One result for each", body = RetryResults), (status = "default", response = crate::docs::ProblemResponse)))]
 pub async fn retry_many(State(api): State<Api>, asked: Asked<RetryInvitations>) -> Result<Json<RetryResults>, Problem> {
     asked.by.staff(OPERATORS)?;
-    let rows = chosen(&api, &asked.body).await?;
-    let (mut results, mut position) = (Vec::with_capacity(rows.len()), 0);
-    for (id, row) in rows {
-        let outcome = match row {
+    let chosen = match api.store.chosen_before(&asked.request).await? {
+        Some(chosen) => chosen,
+        None => api.store.choose(&asked.request, choose(&api, &asked.body).await?).await?,
+    };
+    let Chosen::Invitations(ids) = chosen else { return Err(Refusal::IdempotencyKeyReused.into()) };
+    let (mut results, mut position) = (Vec::with_capacity(ids.len()), 0);
+    for id in ids {
+        let outcome = match api.views.invitation(id, Reader::Staff).await? {
             Some(row) => retry_one(&api, &asked, &row).await,
             None => Err(Refusal::UnknownInvitation.into()),
         };
@@ -230,16 +235,12 @@ pub async fn retry_many(State(api): State<Api>, asked: Asked<RetryInvitations>) 
 }
 
 /// The invitations that were named, or that fit.
-async fn chosen(api: &Api, body: &RetryInvitations) -> Result<Vec<(InvitationId, Option<InvitationRow>)>, Problem> {
+async fn choose(api: &Api, body: &RetryInvitations) -> Result<Vec<InvitationId>, Problem> {
     if let Some(named) = &body.invitations {
         if named.len() > RETRIED_MAX {
             return Err(Problem::invalid("too_many_invitations", "At most 199 invitations are sent again at once."));
         }
-        let mut rows = Vec::with_capacity(named.len());
-        for id in named {
-            rows.push((*id, api.views.invitation(*id, Reader::Staff).await?));
-        }
-        return Ok(rows);
+        return Ok(named.clone());
     }
     let Some(delivery) = body.delivery else {
         return Err(Problem::invalid("retry_without_choice", "Name the invitations, or the state of their mail."));
@@ -253,7 +254,7 @@ async fn chosen(api: &Api, body: &RetryInvitations) -> Result<Vec<(InvitationId,
     };
     let limit = body.limit.unwrap_or(RETRIED_MAX).clamp(1, RETRIED_MAX);
     let rows = api.views.invitations(&filter, Position::MAX, limit).await?;
-    Ok(rows.into_iter().map(|row| (row.id, Some(row))).collect())
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 async fn retry_one(api: &Api, asked: &Asked<RetryInvitations>, row: &InvitationRow) -> Result<Position, ExecuteError> {
