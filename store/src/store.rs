@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolCopyExt as _, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -46,6 +46,11 @@ const QUEUE_MAX: usize = 1_024;
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a reader waits for a connection before it is told to come back.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// A connection that has been idle for longer is asked whether anybody answers before it is used: the database's host may
+/// have been lost without a word.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
+/// How long the answer may take.
+const PING_WAIT: Duration = Duration::from_secs(1);
 /// How often the durability settings are read again (T56).
 const DURABILITY_CHECK_EVERY: Duration = Duration::from_secs(60);
 /// Events that are read and opened in one go: tens of milliseconds of work, some megabytes. What a page of 1,000 costs by
@@ -734,6 +739,12 @@ async fn open_pool(url: &str, connections_max: u32, set_up: Option<&'static str>
         .max_connections(connections_max)
         .acquire_timeout(CONNECTION_WAIT)
         .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                let is_fresh = used.idle_for < IDLE_TRUSTED;
+                Ok(is_fresh || matches!(tokio::time::timeout(PING_WAIT, connection.ping()).await, Ok(Ok(()))))
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 match set_up {

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use domain::tag::Subject;
+use store::clock::Clock;
 use store::secret::Secret;
 use store::{ExecuteError, Location, OpenError};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
-use super::bench::{Bench, at_once, code, queue, run};
+use super::bench::{Bench, at_once, code, open_at, queue, run};
 use super::check::readable;
 use super::commands::*;
 use crate::support::postgres::Postgres;
@@ -331,6 +334,46 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
     assert!(unknown >= 4, "{unknown} commands were cut off");
     let people = store.events_about(&Subject::Account(account)).await.unwrap();
     assert!(people.len() > 300);
+    super::check::check(&bench).await;
+}
+
+/// Leads connections to a database until it is told that its host is lost: then those that there are stay open, and nobody
+/// ever answers on them. New ones work.
+async fn way_to(url: &str) -> (String, watch::Sender<()>) {
+    let (user, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let (host, name) = place.split_once('/').unwrap();
+    let (host, listener) = (host.to_owned(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let way = format!("postgres://{user}@{}/{name}", listener.local_addr().unwrap());
+    let (lose, lost) = watch::channel(());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut lost = lost.clone();
+            lost.mark_unchanged();
+            let mut server = TcpStream::connect(&host).await.unwrap();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    Ok(()) = lost.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (way, lose)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_lost_without_a_word_is_found_again() {
+    let bench = Bench::postgres().await;
+    let (way, lose) = way_to(bench.server().unwrap().url()).await;
+    let (store, _appender) = open_at(Location::Postgres(Secret::new(way)), Clock::System).await.unwrap();
+    let account = an_account(&store).await;
+    let before = store.head().await.unwrap();
+    lose.send(()).unwrap();
+    let cut_off = run(&store, &staff(), add(account, fresh_professional(), &address())).await;
+    assert!(matches!(cut_off, Err(ExecuteError::Unavailable)), "{cut_off:?}");
+    let added = run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), added.position, "read on a connection that answers");
+    assert_eq!(added.position, before + added.events.len() as i64, "nothing else came to pass");
     super::check::check(&bench).await;
 }
 

@@ -1,12 +1,15 @@
 //! The append on PostgreSQL: one call of a server-side function for each batch.
 
 use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::event::Position;
 use domain::tag::TagKey;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{BatchCommand, Engine, KEYS_WORTH_A_RANGE, RowAndKey, Verdicts, parse_between, parse_keys, select_between};
@@ -24,6 +27,12 @@ const SELECT_KEYS_BETWEEN: &str =
     "select person, wrapped from person_key where person between $1 and $2 order by person limit $3";
 
 const APPEND: &str = "select log_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// How long the database may take to answer, other nodes' locks included: a host that is lost without a word leaves a
+/// connection on which nobody ever answers, and everybody else would wait for it. Less than what callers wait (T70).
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// How long a connection that is given up may take to close.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// Whose turn it is: the session that holds this lock, which nothing else means. An error undoes the setting, too.
 const TAKE_TURN: &str = "set lock_timeout = '250ms'; select pg_advisory_lock(8463210021); set lock_timeout = 0";
@@ -88,6 +97,24 @@ impl PostgresEngine {
         Ok(parse_keys(rows))
     }
 
+    async fn keys_of(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+        let mut keys = match persons.len() {
+            ..KEYS_WORTH_A_RANGE => Vec::new(),
+            _ => self.keys_in_range(persons).await?,
+        };
+        let found: HashSet<Uuid> = keys.iter().map(|(person, _)| *person).collect();
+        let missing: Vec<String> =
+            persons.iter().filter(|person| !found.contains(*person)).map(Uuid::to_string).collect();
+        if !missing.is_empty() {
+            let rows = sqlx::query_as("select person, wrapped from person_key where person = any ($1)")
+                .bind(missing)
+                .fetch_all(self.connection().await?)
+                .await?;
+            keys.extend(parse_keys(rows));
+        }
+        Ok(keys)
+    }
+
     async fn call(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
         let columns = Columns::of(batch);
         let row = sqlx::query(APPEND)
@@ -115,77 +142,81 @@ impl PostgresEngine {
 #[async_trait]
 impl Engine for PostgresEngine {
     async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
-        self.call(expected, batch).await
+        within(self.call(expected, batch)).await
     }
 
     async fn lock(&mut self) -> Result<Position, sqlx::Error> {
-        sqlx::raw_sql("begin; select log_lock()").fetch_one(self.connection().await?).await?.try_get(0)
+        within(async {
+            sqlx::raw_sql("begin; select log_lock()").fetch_one(self.connection().await?).await?.try_get(0)
+        })
+        .await
     }
 
     async fn take_turn(&mut self) -> Result<(), sqlx::Error> {
-        match sqlx::raw_sql(TAKE_TURN).execute(self.connection().await?).await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(()),
-            taken => taken.map(drop),
-        }
+        within(async {
+            match sqlx::raw_sql(TAKE_TURN).execute(self.connection().await?).await {
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(()),
+                taken => taken.map(drop),
+            }
+        })
+        .await
     }
 
     async fn end_turn(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(END_TURN).execute(self.connection().await?).await.map(drop)
+        within(async { sqlx::raw_sql(END_TURN).execute(self.connection().await?).await.map(drop) }).await
     }
 
     async fn between(&mut self, after: Position, until: Position) -> Result<Vec<RowAndKey>, sqlx::Error> {
         if until - after > JOINED_MAX {
-            return self.closed_between(after, until).await;
+            return within(self.closed_between(after, until)).await;
         }
         let select = select_between(&format!("split_part(e.envelope, '{SEALED_FOR}', 2)"));
         let select = sqlx::query_scalar(AssertSqlSafe(select)).bind(after).bind(until).bind("\n");
-        parse_between(select.fetch_one(self.connection().await?).await?)
+        parse_between(within(async { select.fetch_one(self.connection().await?).await }).await?)
     }
 
     async fn under(&mut self, tags: &[TagKey], after: Position) -> Result<Vec<(Position, String)>, sqlx::Error> {
         let tags: Vec<i64> = tags.iter().map(|tag| tag.0).collect();
-        sqlx::query_as(SELECT_UNDER).bind(tags).bind(after).fetch_all(self.connection().await?).await
+        let select = sqlx::query_as(SELECT_UNDER).bind(tags).bind(after);
+        within(async { select.fetch_all(self.connection().await?).await }).await
     }
 
     async fn person_keys(&mut self, persons: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
-        let mut keys = match persons.len() {
-            ..KEYS_WORTH_A_RANGE => Vec::new(),
-            _ => self.keys_in_range(persons).await?,
-        };
-        let found: HashSet<Uuid> = keys.iter().map(|(person, _)| *person).collect();
-        let missing: Vec<String> =
-            persons.iter().filter(|person| !found.contains(*person)).map(Uuid::to_string).collect();
-        if !missing.is_empty() {
-            let rows = sqlx::query_as("select person, wrapped from person_key where person = any ($1)")
-                .bind(missing)
-                .fetch_all(self.connection().await?)
-                .await?;
-            keys.extend(parse_keys(rows));
-        }
-        Ok(keys)
+        within(self.keys_of(persons)).await
     }
 
     async fn append_locked(&mut self, head: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error> {
-        let verdicts = self.call(head, batch).await?;
-        sqlx::raw_sql("commit").execute(self.connection().await?).await?;
-        Ok(verdicts)
+        within(async {
+            let verdicts = self.call(head, batch).await?;
+            sqlx::raw_sql("commit").execute(self.connection().await?).await?;
+            Ok(verdicts)
+        })
+        .await
     }
 
     async fn give_up(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let _ = connection.close_hard().await; // closing ends whatever transaction was open
+            let _ = timeout(CLOSE_WAIT, connection.close_hard()).await; // closing ends whatever transaction was open
         }
     }
 
     async fn weaknesses(&mut self) -> Result<Vec<Weakness>, sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        let weaknesses = weaknesses(&mut connection).await?;
-        self.connection = weaknesses.is_empty().then_some(connection);
-        Ok(weaknesses)
+        within(async {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.options.connect().await?,
+            };
+            let weaknesses = weaknesses(&mut connection).await?;
+            self.connection = weaknesses.is_empty().then_some(connection);
+            Ok(weaknesses)
+        })
+        .await
     }
+}
+
+/// Bounds the wait for an answer. After the error the connection is given up, as after every other.
+async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER_WAIT, answer).await.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// The settings of a session that acknowledged events could be lost by.
