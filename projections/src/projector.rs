@@ -10,7 +10,7 @@ use domain::event::{Position, Recorded};
 use domain::time::{Millis, Timestamp};
 use sqlx::{AnyConnection, AnyPool, Connection as _};
 use store::envelope::UnreadableEvent;
-use store::store::views_pool;
+use store::store::{TRUNCATE_WAL, is_truncated, views_pool};
 use store::{Location, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -240,7 +240,8 @@ impl Projector {
         if !matches!(self.store.location(), Location::Folder(_)) {
             return; // PostgreSQL vacuums by itself
         }
-        if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(connection).await {
+        let answer = sqlx::query_scalar(TRUNCATE_WAL).fetch_one(connection).await;
+        if let Err(error) = answer.and_then(is_truncated) {
             tracing::warn!(error = &error as &dyn std::error::Error, "the views' file was not cleaned yet");
         }
     }

@@ -530,13 +530,14 @@ impl Store {
     /// On SQLite, takes what was deleted out of the files, too; PostgreSQL vacuums by itself.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not answer, or somebody reads for so long that what was deleted stays in a file for now.
     pub async fn clean_files(&self) -> Result<(), ReadError> {
         if let Location::Folder(folder) = &self.location {
-            sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(&self.pool).await?;
-            let mut views = sqlite_options(folder, "views.db").connect().await?;
-            sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(&mut views).await?;
-            sqlx::Connection::close(views).await?;
+            for file in ["log.db", "views.db"] {
+                let mut connection = sqlite_options(folder, file).connect().await?;
+                is_truncated(sqlx::query_scalar(TRUNCATE_WAL).fetch_one(&mut connection).await?)?;
+                connection.close().await?;
+            }
         }
         Ok(())
     }
@@ -709,7 +710,7 @@ async fn sqlite_pool(
             .leak(); // once for each pool
     let open = async || -> Result<AnyPool, OpenError> {
         // The first connection makes the file and switches it to WAL.
-        sqlx::Connection::close(sqlite_options(folder, file).connect().await?).await?;
+        sqlite_options(folder, file).connect().await?.close().await?;
         open_pool(&url, connections_max, Some(set_up)).await
     };
     let until = Instant::now() + SQLITE_BUSY_WAIT;
@@ -721,6 +722,20 @@ async fn sqlite_pool(
             }
             opened => return opened,
         }
+    }
+}
+
+/// Carries the write-ahead log over into its file and empties it; see [`is_truncated`].
+pub const TRUNCATE_WAL: &str = "pragma wal_checkpoint(truncate)";
+
+/// Reads the answer to [`TRUNCATE_WAL`]: 1 if somebody was in the way.
+///
+/// # Errors
+/// Somebody was.
+pub fn is_truncated(was_busy: i64) -> Result<(), sqlx::Error> {
+    match was_busy {
+        0 => Ok(()),
+        _ => Err(sqlx::Error::Protocol("somebody reads what is to be taken out of the write-ahead log".into())),
     }
 }
 

@@ -209,6 +209,22 @@ on_both! {
         }
     }
 
+    /// On SQLite what is erased stays in the write-ahead log as long as somebody reads from there.
+    async fn t68_whoever_keeps_erased_bytes_in_a_file_is_told_of(bench: &Bench) {
+        let store = bench.writer().await;
+        let account = an_account(&store).await;
+        somebody_invited(&store, account).await; // the administrator
+        let (professional, _) = somebody_invited(&store, account).await;
+        let mut reader = bench.outside().await;
+        reader.run("begin").await.unwrap();
+        reader.numbers("select count(*) from event").await;
+        run(&store, &staff(), Command::ErasePerson { account, professional, identities: Vec::new() }).await.unwrap();
+        let is_embedded = bench.server().is_none();
+        assert_eq!(store.clean_files().await.is_err(), is_embedded);
+        reader.run("commit").await.unwrap();
+        store.clean_files().await.unwrap();
+    }
+
     /// A key is drawn for every sign-in; only that of the first one is kept, and so only that one may seal and open.
     async fn an_identity_that_signs_in_again_keeps_its_key(bench: &Bench) {
         let writers = bench.writers(2).await;
