@@ -756,8 +756,9 @@ async fn open_pool(url: &str, connections_max: u32, set_up: Option<&'static str>
         .test_before_acquire(false)
         .before_acquire(|connection, used| {
             Box::pin(async move {
-                let is_fresh = used.idle_for < IDLE_TRUSTED;
-                Ok(is_fresh || matches!(tokio::time::timeout(PING_WAIT, connection.ping()).await, Ok(Ok(()))))
+                let is_far = connection.backend_name() == <sqlx::Postgres as sqlx::Database>::NAME;
+                let is_trusted = !is_far || used.idle_for < IDLE_TRUSTED;
+                Ok(is_trusted || matches!(tokio::time::timeout(PING_WAIT, connection.ping()).await, Ok(Ok(()))))
             })
         })
         .after_connect(move |connection, _| {
