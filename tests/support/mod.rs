@@ -68,6 +68,7 @@ pub fn http() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(WAIT_SECONDS_MAX))
         .no_proxy()
+        .pool_max_idle_per_host(0) // a server may close an idle connection at the moment when it is used again
         .build()
         .expect("the client has no settings that can fail")
 }
