@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::caller::{Caller, Request};
 use domain::command::Command;
 use domain::tag::RequestKey;
+use store::working::choices::Chosen;
 use store::{ExecuteError, Executed, Store};
 
 use super::bench::{Bench, at_once, code, queue_cold, run, word};
@@ -55,6 +56,22 @@ async fn sixty_four_times(bench: &Bench, writers: usize) {
 }
 
 on_both! {
+    async fn t61_a_repeat_chooses_nobody_else(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        let (key, first) = (fresh_key(), vec![fresh_invitation(), fresh_invitation()]);
+        let request = keyed(key, BODY);
+        assert_eq!(writers[0].chosen_before(&request).await.unwrap(), None);
+        assert_eq!(writers[0].choose(&request, first.clone()).await.unwrap(), Chosen::Invitations(first.clone()));
+        // At the same moment another node has found others to fit.
+        let again = writers[1].choose(&request, vec![fresh_invitation()]).await.unwrap();
+        assert_eq!(again, Chosen::Invitations(first.clone()));
+        assert_eq!(writers[1].chosen_before(&request).await.unwrap(), Some(Chosen::Invitations(first)));
+        assert_eq!(writers[1].chosen_before(&keyed(key, BODY - 1)).await.unwrap(), Some(Chosen::KeyReused));
+        let unkeyed = Request { key: None, ..request };
+        assert_eq!(writers[0].choose(&unkeyed, Vec::new()).await.unwrap(), Chosen::Invitations(Vec::new()));
+        assert_eq!(writers[0].chosen_before(&unkeyed).await.unwrap(), None);
+    }
+
     async fn t61_a_request_sent_64_times_to_one_writer_has_one_effect(bench: &Bench) {
         sixty_four_times(bench, 1).await;
     }
