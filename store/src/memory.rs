@@ -234,10 +234,12 @@ impl Memory {
         }
     }
 
-    /// Forgets everything: after an append whose outcome is unknown.
+    /// Forgets everything, and up to where the log was known: after an append whose outcome is unknown. The database that
+    /// answers next may have taken over without the end of the log.
     pub fn clear(&mut self) {
         self.subjects.clear();
         self.requests.clear();
+        (self.head, self.follows) = (0, false);
     }
 }
 

@@ -11,10 +11,15 @@ use store::{ExecuteError, Location, OpenError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::bench::{Bench, at_once, code, open_at, queue, run};
+use super::bench::{Bench, at_once, code, open_at, queue, request, run};
 use super::check::readable;
 use super::commands::*;
+use super::verify::unguarded;
 use crate::support::postgres::Postgres;
+
+/// Cuts the connections that appenders write on, and tells how many.
+const CUT_APPENDERS: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                             where application_name = 'vinculum appender' and datname = current_database()";
 
 on_both! {
     async fn t60_callers_that_hang_up_leave_nothing_open(bench: &Bench) {
@@ -252,9 +257,7 @@ async fn t56_a_writer_whose_new_connection_could_lose_what_it_acknowledges_does_
     let account = an_account(&store).await;
     let before = store.head().await.unwrap();
     server.sql(&format!("alter database {name} set synchronous_commit = off"));
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
-               where application_name = 'vinculum appender' and datname = current_database()";
-    assert_eq!(server.sql(cut), "1");
+    assert_eq!(server.sql(CUT_APPENDERS), "1");
     for _ in 0..3 {
         let result = run(&store, &staff(), add(account, fresh_professional(), &address())).await;
         assert!(matches!(result, Err(ExecuteError::Unavailable)), "{result:?}");
@@ -262,6 +265,35 @@ async fn t56_a_writer_whose_new_connection_could_lose_what_it_acknowledges_does_
     assert_eq!(store.head().await.unwrap(), before);
     server.sql(&format!("alter database {name} reset synchronous_commit"));
     run(&store, &staff(), add(account, fresh_professional(), &address())).await.unwrap();
+}
+
+/// A standby that takes over without the log's end gives its positions to other events: nobody decides as if what stood
+/// there before were known.
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_learnt_anew() {
+    let bench = Bench::postgres().await;
+    let (store, other) = (bench.writer().await, bench.writer().await);
+    let account = an_account(&other).await;
+    let [first, lost, taken] = [address(), address(), address()];
+    run(&store, &staff(), add(account, fresh_professional(), &first)).await.unwrap();
+    let kept = store.head().await.unwrap();
+    run(&store, &staff(), add(account, fresh_professional(), &lost)).await.unwrap();
+    let mut outside = unguarded(&bench).await;
+    for table in ["event", "event_tag", "log_end"] {
+        outside.run(&format!("delete from {table} where position > {kept}")).await.unwrap();
+    }
+    assert_eq!(bench.server().unwrap().sql(CUT_APPENDERS), "2");
+    for store in [&store, &other] {
+        let result = run(store, &staff(), set_plan(account, "Support Plan")).await;
+        assert!(matches!(result, Err(ExecuteError::Unavailable)), "{result:?}");
+    }
+    store.ask(add(account, fresh_professional(), &lost), staff(), request()).await.unwrap(); // which loads the account
+    run(&other, &staff(), add(account, fresh_professional(), &taken)).await.unwrap();
+    assert_eq!(
+        code(run(&store, &staff(), add(account, fresh_professional(), &taken)).await),
+        "address_already_in_account"
+    );
+    run(&store, &staff(), add(account, fresh_professional(), &lost)).await.unwrap();
 }
 
 /// The appender's connection is cut, again and again, while commands are under way.
@@ -273,8 +305,6 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
     let account = an_account(&store).await;
     let mut acknowledged = HashMap::new();
     let mut unavailable = Vec::new();
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
-               where application_name = 'vinculum appender' and datname = current_database()";
     let waiting = "select count(*) from pg_stat_activity where application_name = 'vinculum appender' \
                    and datname = current_database() and wait_event_type = 'Lock'";
     for round in 0..8 {
@@ -298,7 +328,7 @@ async fn acknowledged_events_outlive_the_appenders_connection() {
                 tokio::task::yield_now().await;
             }
         }
-        assert_eq!(server.sql(cut), "1");
+        assert_eq!(server.sql(CUT_APPENDERS), "1");
         if round % 2 == 0 {
             lock.unlock().await;
         }

@@ -29,7 +29,7 @@ async fn a_log(bench: &Bench) -> Store {
 }
 
 /// Takes the guards away that keep everybody from changing the log.
-async fn unguarded(bench: &Bench) -> Outside {
+pub async fn unguarded(bench: &Bench) -> Outside {
     let mut outside = bench.outside().await;
     let statements: &[&str] = match bench.server() {
         Some(_) => &[
