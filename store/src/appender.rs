@@ -45,7 +45,11 @@ const HOT_FOR: usize = 256;
 /// How long a node that waits for its turn rests before it takes in what others have appended meanwhile.
 const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
-const TURN: Duration = Duration::from_millis(50);
+const TURN: Duration = Duration::from_millis(100);
+/// A node is a guest if others have appended so many events for each command of its last batch since the one before.
+const GUEST: Position = 16;
+/// How far apart a guest's batches leave: each keeps a busy node from the lock for as long as a large one would.
+const GUEST_EVERY: Duration = Duration::from_millis(10);
 /// How often callers that were just answered are let in before a full batch leaves.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
@@ -65,6 +69,8 @@ struct Pace {
     judged: (usize, usize),
     /// For how many batches more nodes take turns: they meet on the same few subjects.
     hot_for: usize,
+    /// From when on the next batch may leave, if the last one was a guest's.
+    guest_until: Option<Instant>,
 }
 
 impl Pace {
@@ -82,6 +88,14 @@ impl Pace {
             self.hot_for = HOT_FOR;
         }
         (self.commands, self.met) = (commands, 0);
+    }
+
+    /// Takes note that others have appended so many events between a batch that left at `began` and the one before.
+    fn met_others(&mut self, events: Position, began: Instant) {
+        if events > 0 {
+            self.others_for = WARY_FOR;
+        }
+        self.guest_until = (events >= GUEST * self.commands as Position).then_some(began + GUEST_EVERY);
     }
 
     /// Whether a batch costs more than what is in it: the disk is slow, or others take the lock in between. In its turn a node
@@ -137,10 +151,23 @@ impl Appender {
                 }
                 self.decider.prepare(taken, &mut prepared, &HashSet::new());
             }
+            if let Some(until) = self.pace.guest_until {
+                self.gather(&mut prepared, until).await;
+            }
             if self.pace.wants_full_batches() {
                 self.let_in(&mut prepared).await;
             }
             prepared = self.fly(prepared).await;
+        }
+    }
+
+    /// Lets callers join a small batch until it may leave.
+    async fn gather(&mut self, prepared: &mut Prepared, until: Instant) {
+        let mut taken = Vec::new();
+        while prepared.len() < BUSY
+            && let Ok(1..) = tokio::time::timeout_at(until, self.queue.recv_many(&mut taken, BUSY)).await
+        {
+            self.decider.prepare(std::mem::take(&mut taken), prepared, &HashSet::new());
         }
     }
 
@@ -183,9 +210,7 @@ impl Appender {
             match self.append(expected, &batch, &flight.requests, &mut next).await {
                 Ok(verdicts) => {
                     self.pace.is_slow = began.elapsed() > SLOW * (flight.time + next.time);
-                    if verdicts.head_before != expected {
-                        self.pace.others_for = WARY_FOR;
-                    }
+                    self.pace.met_others(verdicts.head_before - expected, began);
                     let head = verdicts.head_after(&batch);
                     let (answers, have_fallen) = self.settle(decided, &verdicts, head);
                     fallen.extend(have_fallen);

@@ -1,11 +1,13 @@
 //! A writer decides on what it remembers, and is never misled by it: whatever another writer appended counts.
 
+use std::time::Duration;
+
 use domain::command::Command;
 use domain::event::Event;
 use domain::ids::{MailId, ProfessionalId};
 use store::Store;
 
-use super::bench::{Bench, at_once, code, request, run, word};
+use super::bench::{Bench, at_once, code, queue, request, run, word};
 use super::commands::*;
 
 /// What the other writer does in between that is about the account and changes no decision: it must not wake the
@@ -229,4 +231,36 @@ async fn visits_never_make_a_decision_fall() {
     // Two who decide make each other fall once: from then on both look before they append.
     let bench = Bench::postgres().await;
     assert_eq!(decided_again(&bench, |link| add(link.account, fresh_professional(), &address())).await, 2);
+}
+
+/// A writer that has one command for many of another's lets some milliseconds pass before it takes the lock again: whoever
+/// comes meanwhile comes along.
+#[tokio::test]
+async fn a_writer_with_few_commands_among_many_of_others_takes_the_lock_less_often() {
+    const ROUNDS_MAX: usize = 50;
+    let bench = Bench::postgres().await;
+    let (store, busy) = (bench.writer().await, bench.writer().await);
+    let accounts = [an_account(&store).await, an_account(&store).await, an_account(&store).await];
+    let mut outside = bench.outside().await;
+    for round in 0..ROUNDS_MAX {
+        at_once((0..16).map(|_| {
+            let busy = busy.clone();
+            async move { run(&busy, &staff(), register(fresh_identity())).await.unwrap() }
+        }))
+        .await;
+        let before = run(&store, &staff(), set_plan(accounts[0], &format!("Plan {round}"))).await.unwrap().position;
+        let mut calls = Vec::new();
+        for account in accounts {
+            calls.push(queue(&store, &staff(), set_plan(account, &format!("Later plan {round}"))));
+            tokio::time::sleep(Duration::from_millis(1)).await; // alone, it would be on its way now
+        }
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        let appends = format!("select count(*) from log_end where position > {before}");
+        if outside.numbers(&appends).await == [1] {
+            return;
+        }
+    }
+    panic!("nobody waited");
 }

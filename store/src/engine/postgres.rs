@@ -35,7 +35,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(20);
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// Whose turn it is: the session that holds this lock, which nothing else means. An error undoes the setting, too.
-const TAKE_TURN: &str = "set lock_timeout = '250ms'; select pg_advisory_lock(8463210021); set lock_timeout = 0";
+const TAKE_TURN: &str = "set lock_timeout = '500ms'; select pg_advisory_lock(8463210021); set lock_timeout = 0";
 const END_TURN: &str = "select pg_advisory_unlock_all()";
 /// PostgreSQL's code for a lock that was waited for too long.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
