@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use domain::event::{Position, Recorded};
 use domain::time::{Millis, Timestamp};
-use sqlx::{AnyConnection, AnyPool, Connection as _};
+use sqlx::{AnyPool, Connection as _};
 use store::envelope::UnreadableEvent;
-use store::store::{TRUNCATE_WAL, is_truncated, views_pool};
-use store::{Location, Store};
+use store::{Location, SqliteFile, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -64,8 +63,8 @@ impl Projector {
     /// The database cannot be reached or the log cannot be read.
     pub async fn open(store: Store) -> Result<(Self, Views), OpenError> {
         // Transactions run on connections of their own: one that is dropped half-way never meets a query.
-        let pool = views_pool(store.location(), 2).await?;
-        let queries = views_pool(store.location(), CONNECTIONS_MAX).await?;
+        let pool = store.location().views_pool(2).await?;
+        let queries = store.location().views_pool(CONNECTIONS_MAX).await?;
         tables::set_up(&mut *pool.acquire().await.map_err(WriteError::from)?).await?;
         loop {
             let missing = missing(&store, &pool).await?;
@@ -91,7 +90,7 @@ impl Projector {
             unfinished: HashMap::new(),
         };
         // Where the node died between an erasure and this.
-        projector.clean_file(&mut *projector.pool.acquire().await.map_err(WriteError::from)?).await;
+        projector.clean_file().await;
         let position = projector.checkpoint().await?;
         projector.followed.send_replace(position);
         let views = Views::new(queries, projector.store.location().clone(), receiver);
@@ -175,7 +174,7 @@ impl Projector {
             if now - since > LEFT_AFTER {
                 since = now; // where it fails, it is tried again as long after
                 tables::discard(&mut connection, self.store.location(), &generation).await;
-                self.clean_file(&mut connection).await;
+                self.clean_file().await;
             }
             stand.insert(place, since);
         }
@@ -225,7 +224,7 @@ impl Projector {
             }
             transaction.commit().await?;
             if events.iter().any(|recorded| recorded.event.erased_person().is_some()) {
-                self.clean_file(&mut connection).await;
+                self.clean_file().await;
             }
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
             if last >= *appended.borrow() && events.len() < PAGE as usize {
@@ -236,12 +235,8 @@ impl Projector {
     }
 
     /// On SQLite, takes what was erased out of the file's log, too (R27), before anybody is told that the views follow.
-    async fn clean_file(&self, connection: &mut AnyConnection) {
-        if !matches!(self.store.location(), Location::Folder(_)) {
-            return; // PostgreSQL vacuums by itself
-        }
-        let answer = sqlx::query_scalar(TRUNCATE_WAL).fetch_one(connection).await;
-        if let Err(error) = answer.and_then(is_truncated) {
+    async fn clean_file(&self) {
+        if let Err(error) = self.store.location().clean(SqliteFile::Views).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the views' file was not cleaned yet");
         }
     }

@@ -4,7 +4,6 @@ use domain::event::{Position, Recorded};
 use futures::TryStreamExt as _;
 use futures::stream::TryChunksError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
-use store::store::views_pool;
 use store::{Location, Store};
 
 use crate::ALL;
@@ -75,7 +74,7 @@ pub async fn rebuild_all(
     progress: impl Fn(Progress),
 ) -> Result<Vec<Rebuilt>, RebuildError> {
     let views: Vec<&'static Definition> = names.iter().map(|name| find(name)).collect::<Result<_, _>>()?;
-    let pool = views_pool(store.location(), 1).await?;
+    let pool = store.location().views_pool(1).await?;
     let mut connection = pool.acquire().await.map_err(WriteError::from)?;
     let mut generations = Vec::new();
     let made = make(store, &mut connection, &views, &mut generations, &progress).await;

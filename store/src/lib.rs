@@ -1,7 +1,7 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `decider` and `follower` its two hands; `memory`, `turns` and `engine` are what they work with. Then what
+//! writer, `decider` and `follower` its two hands; `memory`, `turns`, `engine` and `location` are what they work with. Then what
 //! events look like at rest, and the working state.
 
 pub mod store;
@@ -11,6 +11,7 @@ mod follower;
 mod memory;
 mod turns;
 mod engine;
+mod location;
 mod copied;
 pub mod envelope;
 pub mod verify;
@@ -25,4 +26,5 @@ pub mod random;
 mod generations;
 pub mod gather;
 
-pub use store::{ExecuteError, Executed, Location, OpenError, ReadError, Store};
+pub use location::{Location, OpenError, SqliteFile};
+pub use store::{ExecuteError, Executed, ReadError, Store};

@@ -9,7 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{AnyPool, Executor as _};
 
-use crate::store::{Location, OpenError};
+use crate::location::{Location, OpenError, SqliteFile, sqlite_options};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -46,7 +46,7 @@ pub async fn migrate(location: &Location, service_role: Option<&str>) -> Result<
         }
         Location::Folder(folder) => {
             let _one_at_a_time = lock(folder).await.map_err(sqlx::Error::Io)?; // PostgreSQL's are locked by sqlx
-            let options = crate::store::sqlite_options(folder, "log.db");
+            let options = sqlite_options(folder, SqliteFile::Log);
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
             SQLITE.run(&pool).await?;
             pool.close().await;

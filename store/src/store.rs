@@ -1,9 +1,6 @@
 //! The log as the rest of the house sees it: execute a command, ask what it would do, read events.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,27 +13,23 @@ use domain::refusal::Refusal;
 use domain::tag::{Subject, TagKey};
 use domain::time::Timestamp;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolCopyExt as _, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::postgres::{PgPool, PgPoolCopyExt as _};
+use sqlx::{AnyPool, AssertSqlSafe};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::appender::Appender;
 use crate::clock::Clock;
 use crate::copied::{self, Copied};
 use crate::decider::{Decider, Purpose, Queued, is_about};
-use crate::durability::Weakness;
-use crate::engine::{Engine, KEYS_WORTH_A_RANGE, PostgresEngine, SqliteEngine};
+use crate::engine::KEYS_WORTH_A_RANGE;
 use crate::envelope::{self, Sealed, UnreadableEvent};
 use crate::gather::Gather;
+use crate::location::{Location, OpenError, SqliteFile, list};
 use crate::memory::{Memory, Remembered};
 use crate::random;
 use crate::seal::{KeyRing, NamedKey, PersonKey};
-use crate::secret::Secret;
 use crate::turns::Turns;
 use crate::working::identities;
 
@@ -44,13 +37,6 @@ use crate::working::identities;
 const QUEUE_MAX: usize = 1_024;
 /// Connections for reading the log and for working state.
 const CONNECTIONS_MAX: u32 = 8;
-/// How long a reader waits for a connection before it is told to come back.
-const CONNECTION_WAIT: Duration = Duration::from_secs(5);
-/// A connection that has been idle for longer is asked whether anybody answers before it is used: the database's host may
-/// have been lost without a word.
-const IDLE_TRUSTED: Duration = Duration::from_secs(1);
-/// How long the answer may take.
-const PING_WAIT: Duration = Duration::from_secs(1);
 /// How often the durability settings are read again (T56).
 const DURABILITY_CHECK_EVERY: Duration = Duration::from_secs(60);
 /// Events that are read and opened in one go: tens of milliseconds of work, some megabytes. What a page of 1,000 costs by
@@ -71,77 +57,6 @@ const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where perso
 /// What PostgreSQL shows as the names of the appender's two connections.
 const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
-/// How long SQLite waits for another writer.
-const SQLITE_BUSY_WAIT: Duration = Duration::from_secs(10);
-/// How long whoever opens a file that others have locked waits before the next try.
-const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// Pages that SQLite collects in its write-ahead log, 16 MiB, before it carries them over: most are written many times.
-const WAL_PAGES: &str = "4000";
-
-/// Where the log is.
-#[derive(Clone, Debug)]
-pub enum Location {
-    /// A PostgreSQL database, by its URL; the views are in it too.
-    Postgres(Secret<String>),
-    /// A folder with SQLite files: `log.db`, and `views.db` beside it.
-    Folder(PathBuf),
-}
-
-impl Location {
-    /// SQL that is true where a column is one of the texts in the JSON array that is bound as `$1`.
-    pub fn is_listed(&self, column: &str) -> String {
-        match self {
-            // An array, unlike a table, is looked up in the column's index, whatever is believed about how much it holds.
-            Self::Postgres(_) => {
-                format!("{column} = any (array (select jsonb_array_elements_text(cast($1 as jsonb))))")
-            }
-            Self::Folder(_) => format!("{column} in (select value from json_each($1))"),
-        }
-    }
-
-    /// SQL for the rows of a subject's events after `$3`; `$1` and `$2` are its least and greatest key. `limit` ends the
-    /// look into the index.
-    fn select_subject(&self, limit: &str) -> String {
-        let positions =
-            format!("select t.position from event_tag t where t.tag between $1 and $2 and t.position > $3 {limit}");
-        let listed = match self {
-            // As in [`Location::is_listed`]: whatever the planner believes about the tables, it joins none of them whole.
-            Self::Postgres(_) => format!("= any (array ({positions}))"),
-            Self::Folder(_) => format!("in ({positions})"),
-        };
-        format!("select e.position, e.envelope from event e where e.position {listed} order by e.position")
-    }
-
-    /// The SQL function that makes a table, with the column `value`, of the JSON array that is bound as `$1`.
-    pub const fn elements(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => "jsonb_array_elements(cast($1 as jsonb))",
-            Self::Folder(_) => "json_each($1)",
-        }
-    }
-}
-
-/// The log cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database cannot be reached or read.
-    #[error("the database cannot be opened")]
-    Database(#[from] sqlx::Error),
-    /// Its schema is not that of this release.
-    #[error("the database is not migrated; run `vinculum migrate`")]
-    NotMigrated,
-    /// A migration failed.
-    #[error("the database cannot be migrated")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// An acknowledged event could be lost.
-    #[error("the database could lose what it acknowledged: {}", list(.0))]
-    NotDurable(Vec<Weakness>),
-}
-
-fn list(weaknesses: &[Weakness]) -> String {
-    weaknesses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 /// A command was not executed, or nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
@@ -224,16 +139,16 @@ impl Store {
         sealing_keys: Vec<NamedKey>,
         clock: Clock,
     ) -> Result<(Self, JoinHandle<()>), OpenError> {
-        let (mut writer, reader) = (engine(&location, APPENDER)?, engine(&location, READER)?);
+        let (mut writer, reader) = (location.engine(APPENDER)?, location.engine(READER)?);
         let weaknesses = writer.weaknesses().await?;
         if !weaknesses.is_empty() {
             return Err(OpenError::NotDurable(weaknesses));
         }
-        let pool = pool(&location, CONNECTIONS_MAX).await?;
+        let pool = location.pool(CONNECTIONS_MAX).await?;
         if !crate::migrate::is_migrated(&pool, &location).await? {
             return Err(OpenError::NotMigrated);
         }
-        let copying = copying_pool(&location)?;
+        let copying = location.copying_pool(PAGES_AHEAD)?;
         let head_now = select_head(&pool).await?;
         let (head_sender, head) = watch::channel(head_now);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
@@ -527,17 +442,13 @@ impl Store {
         Ok(())
     }
 
-    /// On SQLite, takes what was deleted out of the files, too; PostgreSQL vacuums by itself.
+    /// Takes what was deleted out of the files, too; see [`Location::clean`].
     ///
     /// # Errors
-    /// The database does not answer, or somebody reads for so long that what was deleted stays in a file for now.
+    /// See there.
     pub async fn clean_files(&self) -> Result<(), ReadError> {
-        if let Location::Folder(folder) = &self.location {
-            for file in ["log.db", "views.db"] {
-                let mut connection = sqlite_options(folder, file).connect().await?;
-                is_truncated(sqlx::query_scalar(TRUNCATE_WAL).fetch_one(&mut connection).await?)?;
-                connection.close().await?;
-            }
+        for file in [SqliteFile::Log, SqliteFile::Views] {
+            self.location.clean(file).await?;
         }
         Ok(())
     }
@@ -634,146 +545,6 @@ async fn select_head(pool: &AnyPool) -> Result<Position, sqlx::Error> {
     sqlx::query_scalar("select position from log_head").fetch_one(pool).await
 }
 
-fn engine(location: &Location, name: &str) -> Result<Box<dyn Engine>, OpenError> {
-    Ok(match location {
-        Location::Postgres(url) => Box::new(PostgresEngine::new(PgConnectOptions::from_str(url.reveal())?, name)),
-        Location::Folder(folder) => Box::new(SqliteEngine::new(sqlite_options(folder, "log.db"))),
-    })
-}
-
-/// How a connection to a SQLite file of ours is set up, but for those of pools: these sort whole views, which must not happen
-/// in memory.
-pub(crate) fn sqlite_options(folder: &std::path::Path, file: &str) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(folder.join(file))
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_BUSY_WAIT)
-        .pragma("temp_store", "memory") // what a statement would need to be undone goes into no file
-        .pragma("wal_autocheckpoint", WAL_PAGES)
-        .pragma("secure_delete", "on") // what is erased leaves no bytes in free pages
-}
-
-/// Opens a pool on the log's database.
-pub(crate) async fn pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
-    match location {
-        Location::Postgres(url) => open_pool(url.reveal(), connections_max, None).await,
-        Location::Folder(folder) => sqlite_pool(folder, "log.db", connections_max, "full").await,
-    }
-}
-
-/// A pool that connects when it is used for the first time; none on SQLite.
-fn copying_pool(location: &Location) -> Result<Option<PgPool>, OpenError> {
-    let Location::Postgres(url) = location else { return Ok(None) };
-    let options = PgConnectOptions::from_str(url.reveal())?.log_statements(tracing::log::LevelFilter::Off);
-    // Whoever has one opens what it gives: more than there are processors, and a backend for each, only cost.
-    let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
-    let pool = PgPoolOptions::new()
-        .max_connections(count.min(PAGES_AHEAD) as u32)
-        .acquire_timeout(CONNECTION_WAIT)
-        .test_before_acquire(false);
-    Ok(Some(pool.connect_lazy_with(options)))
-}
-
-/// Opens a pool on the views' database: the log's own on PostgreSQL, a file of its own on SQLite.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn views_pool(location: &Location, connections_max: u32) -> Result<AnyPool, OpenError> {
-    match location {
-        // Views may commit without waiting for the disk: a crash loses rows and checkpoint together.
-        Location::Postgres(url) => {
-            open_pool(
-                url.reveal(),
-                connections_max,
-                Some("set synchronous_commit = off; set search_path = views, public"),
-            )
-            .await
-        }
-        Location::Folder(folder) => sqlite_pool(folder, "views.db", connections_max, "normal").await,
-    }
-}
-
-async fn sqlite_pool(
-    folder: &std::path::Path,
-    file: &str,
-    connections_max: u32,
-    synchronous: &str,
-) -> Result<AnyPool, OpenError> {
-    let path = std::path::absolute(folder.join(file)).map_err(sqlx::Error::Io)?.display().to_string();
-    // The driver for any database takes a URL, and folders may be named with what stands for something else there.
-    let url = format!("sqlite://{}", path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
-    let busy_ms = SQLITE_BUSY_WAIT.as_millis();
-    let set_up: &'static str =
-        format!("pragma synchronous = {synchronous}; pragma busy_timeout = {busy_ms}; pragma secure_delete = on")
-            .leak(); // once for each pool
-    let open = async || -> Result<AnyPool, OpenError> {
-        // The first connection makes the file and switches it to WAL.
-        sqlite_options(folder, file).connect().await?.close().await?;
-        open_pool(&url, connections_max, Some(set_up)).await
-    };
-    let until = Instant::now() + SQLITE_BUSY_WAIT;
-    loop {
-        match open().await {
-            // While others make the same file, or leave it, SQLite does not wait by itself.
-            Err(OpenError::Database(error)) if is_busy(&error) && Instant::now() < until => {
-                tokio::time::sleep(SQLITE_BUSY_PAUSE).await;
-            }
-            opened => return opened,
-        }
-    }
-}
-
-/// Carries the write-ahead log over into its file and empties it; see [`is_truncated`].
-pub const TRUNCATE_WAL: &str = "pragma wal_checkpoint(truncate)";
-
-/// Reads the answer to [`TRUNCATE_WAL`]: 1 if somebody was in the way.
-///
-/// # Errors
-/// Somebody was.
-pub fn is_truncated(was_busy: i64) -> Result<(), sqlx::Error> {
-    match was_busy {
-        0 => Ok(()),
-        _ => Err(sqlx::Error::Protocol("somebody reads what is to be taken out of the write-ahead log".into())),
-    }
-}
-
-/// Whether SQLite says that others have locked the file, in any of that code's variants.
-fn is_busy(error: &sqlx::Error) -> bool {
-    const PRIMARY: u32 = 0xff;
-    const BUSY: u32 = 5;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & PRIMARY == BUSY)
-}
-
-async fn open_pool(url: &str, connections_max: u32, set_up: Option<&'static str>) -> Result<AnyPool, OpenError> {
-    sqlx::any::install_default_drivers();
-    let options = AnyConnectOptions::from_str(url)?.log_statements(tracing::log::LevelFilter::Off);
-    let pool = AnyPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(CONNECTION_WAIT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, used| {
-            Box::pin(async move {
-                let is_far = connection.backend_name() == <sqlx::Postgres as sqlx::Database>::NAME;
-                let is_trusted = !is_far || used.idle_for < IDLE_TRUSTED;
-                Ok(is_trusted || matches!(tokio::time::timeout(PING_WAIT, connection.ping()).await, Ok(Ok(()))))
-            })
-        })
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                match set_up {
-                    Some(sql) => connection.execute(sqlx::raw_sql(sql)).await.map(drop),
-                    None => Ok(()),
-                }
-            })
-        })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
-}
-
 /// Reads the durability settings from time to time, as long as anybody uses the store.
 async fn watch_durability(location: Location, is_durable: std::sync::Weak<AtomicBool>) {
     let mut every = tokio::time::interval(DURABILITY_CHECK_EVERY);
@@ -781,7 +552,7 @@ async fn watch_durability(location: Location, is_durable: std::sync::Weak<Atomic
     loop {
         every.tick().await;
         let Some(is_durable) = is_durable.upgrade() else { return };
-        let Ok(mut engine) = engine(&location, READER) else { continue };
+        let Ok(mut engine) = location.engine(READER) else { continue };
         if let Ok(weaknesses) = engine.weaknesses().await {
             if !weaknesses.is_empty() {
                 tracing::error!(

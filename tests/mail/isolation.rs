@@ -109,7 +109,7 @@ on_both! {
         }).collect::<Vec<_>>())
         .await;
         desk.node.follow().await;
-        let views = store::store::views_pool(&bench.location(), 1).await.unwrap();
+        let views = bench.location().views_pool(1).await.unwrap();
         let update = sqlx::query("update professionals_1 set body = '{}' where key = $1").bind(broken.to_string());
         assert_eq!(update.execute(&views).await.unwrap().rows_affected(), 1);
         let post = Post::kind();

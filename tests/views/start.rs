@@ -148,7 +148,7 @@ async fn many_may_open_the_same_new_file_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let open = || {
             let location = store::Location::Folder(folder.path().to_owned());
-            tokio::spawn(async move { store::store::views_pool(&location, 2).await.map(drop) })
+            tokio::spawn(async move { location.views_pool(2).await.map(drop) })
         };
         let opening: Vec<_> = (0..8).map(|_| open()).collect();
         for opened in opening {

@@ -21,7 +21,7 @@ pub struct Tables {
 
 impl Tables {
     pub async fn of(bench: &Bench) -> Self {
-        let pool = store::store::views_pool(&bench.location(), 1).await.unwrap();
+        let pool = bench.location().views_pool(1).await.unwrap();
         Self { pool, is_postgres: bench.server().is_some() }
     }
 
