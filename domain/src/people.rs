@@ -163,10 +163,8 @@ fn withdraw_appointments_of(scene: &Scene<'_>, by: Authority, id: ProfessionalId
 
 /// Gives every role of a person to another and deletes the person, with the events of the single steps.
 pub(crate) fn hand_over(scene: &Scene<'_>, from: ProfessionalId, to: ProfessionalId) -> Result<Vec<Event>, Refusal> {
+    scene.manage(STAFF)?; // the person alone may not
     let by = scene.manage_professional(STAFF, from)?;
-    if by == Authority::Oneself {
-        return Err(Refusal::NotAdministrator);
-    }
     scene.account.professional(to)?;
     if from == to {
         return Err(Refusal::HandOverToOneself);
