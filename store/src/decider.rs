@@ -43,8 +43,8 @@ pub(crate) struct Queued {
     pub purpose: Purpose,
     /// What the decision reads.
     pub boundary: Vec<Read>,
-    /// States that the caller's task loaded because they were not in memory.
-    pub loaded: Vec<(Subject, Remembered)>,
+    /// States that the caller's task loaded because they were not in memory, when that had been cleared so often.
+    pub loaded: (u64, Vec<(Subject, Remembered)>),
     /// The key of the person for whom the command seals something.
     pub person_key: Option<(Uuid, PersonKey)>,
     /// The same key, wrapped for storage, of a person who is new.
@@ -147,8 +147,10 @@ impl Decider {
                     continue;
                 }
             }
-            for (subject, loaded) in std::mem::take(&mut queued.loaded) {
-                if !memory.contains(&subject) && !prepared.incomplete.contains(&subject) {
+            let (cleared, loaded) = std::mem::take(&mut queued.loaded);
+            for (subject, loaded) in loaded {
+                let is_new = !memory.contains(&subject) && !prepared.incomplete.contains(&subject);
+                if is_new && cleared == memory.cleared {
                     memory.insert(subject, loaded);
                 }
             }
@@ -536,7 +538,7 @@ mod tests {
                 request: Request { id: Uuid::nil(), key: None, body: None, if_match: None },
                 purpose: Purpose::Execute,
                 boundary: boundary.collect(),
-                loaded: Vec::new(),
+                loaded: (0, Vec::new()),
                 person_key: None,
                 fresh_key: None,
                 forgotten: 0,

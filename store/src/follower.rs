@@ -43,6 +43,9 @@ impl Follower {
     /// Takes in what others appended until now, while nothing of ours is under way. Tells which states have become others.
     pub async fn follow_to_head(&mut self, prepared: &mut Prepared) -> Result<HashSet<Subject>, sqlx::Error> {
         let known = lock(&self.decider.memory).head;
+        if known == 0 {
+            return Ok(HashSet::new()); // nothing is remembered that it could change, and the next append tells the head
+        }
         let rows = self.reader.between(known, known + FOLLOWED_MAX as Position + 1).await?;
         let head = rows.last().map_or(known, |(newest, ..)| *newest);
         self.take_in((rows.len() <= FOLLOWED_MAX).then_some(rows), head, prepared).await

@@ -82,6 +82,8 @@ pub(crate) struct Memory {
     pub requests: Generations<RequestKey, Vec<Recorded>>,
     /// Up to where the log is taken in.
     pub head: Position,
+    /// How often everything was forgotten.
+    pub cleared: u64,
     /// Whether it is; not while others append more than is worth reading: then no state is current.
     follows: bool,
     /// The newest edition of any state.
@@ -92,7 +94,7 @@ impl Memory {
     /// Nothing is remembered yet of a log that ends at `head`.
     pub fn new(head: Position) -> Self {
         let (subjects, requests) = (Generations::new(SUBJECTS_MAX), Generations::new(REQUESTS_MAX));
-        Self { subjects, requests, head, follows: true, edition: BEHIND }
+        Self { subjects, requests, head, cleared: 0, follows: true, edition: BEHIND }
     }
 
     pub fn contains(&self, subject: &Subject) -> bool {
@@ -234,12 +236,13 @@ impl Memory {
         }
     }
 
-    /// Forgets everything, and up to where the log was known: after an append whose outcome is unknown. The database that
-    /// answers next may have taken over without the end of the log.
+    /// Forgets everything, and up to where the log was known: after an event that cannot be read, or an append whose outcome
+    /// is unknown. The database that answers next may have taken over without the end of the log.
     pub fn clear(&mut self) {
         self.subjects.clear();
         self.requests.clear();
         (self.head, self.follows) = (0, false);
+        self.cleared += 1;
     }
 }
 

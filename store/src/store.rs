@@ -57,6 +57,7 @@ const KEYS_IN_RANGE: &str = "(select person, wrapped from person_key where perso
 /// What PostgreSQL shows as the names of the appender's two connections.
 const APPENDER: &str = "vinculum appender";
 const READER: &str = "vinculum reader";
+
 /// A command was not executed, or nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
@@ -212,7 +213,7 @@ impl Store {
             ExecuteError::Unavailable
         };
         let boundary = command.boundary(&caller);
-        let turns = self.turns.take(&self.missing(&command, &boundary)).await;
+        let turns = self.turns.take(&self.missing(&command, &boundary).1).await;
         let loaded = self.load_boundary(&command, &boundary).await.map_err(unavailable)?;
         let forgotten = self.keys.forgotten();
         let (person_key, fresh_key) = self.person_key(&command).await.map_err(unavailable)?;
@@ -238,12 +239,13 @@ impl Store {
         answered.await.unwrap_or(Err(ExecuteError::Unavailable))
     }
 
-    /// The subjects of a command's boundary that have to be loaded.
-    fn missing(&self, command: &Command, boundary: &[Read]) -> Vec<Subject> {
+    /// How often the memory has been cleared, and the subjects of a command's boundary that have to be loaded.
+    fn missing(&self, command: &Command, boundary: &[Read]) -> (u64, Vec<Subject>) {
         let fresh = command.fresh_subject();
         let memory = self.memory.lock().expect("invariant: nobody panics while holding it");
         let read = boundary.iter().map(|read| &read.subject);
-        read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject)).cloned().collect()
+        let missing = read.filter(|subject| fresh.as_ref() != Some(subject) && !memory.contains(subject));
+        (memory.cleared, missing.cloned().collect())
     }
 
     /// Loads the subjects of a command's boundary that are not in memory.
@@ -251,10 +253,11 @@ impl Store {
         &self,
         command: &Command,
         boundary: &[Read],
-    ) -> Result<Vec<(Subject, Remembered)>, ReadError> {
+    ) -> Result<(u64, Vec<(Subject, Remembered)>), ReadError> {
         let nothing = |subject: Subject| (subject.clone(), Remembered::loaded(Known::nothing(&subject), 0));
         let mut loaded: Vec<_> = command.fresh_subject().map(nothing).into_iter().collect();
-        for subject in self.missing(command, boundary) {
+        let (cleared, missing) = self.missing(command, boundary);
+        for subject in missing {
             let head = select_head(&self.pool).await?;
             let events = self.events_about(&subject).await?;
             let seen = events.last().map_or(head, |event| head.max(event.position));
@@ -262,7 +265,7 @@ impl Store {
             events.iter().for_each(|event| known.evolve(event));
             loaded.push((subject, Remembered::loaded(known, seen)));
         }
-        Ok(loaded)
+        Ok((cleared, loaded))
     }
 
     /// The key of the person for whom the command seals something, and its wrapped form if the person is new.
