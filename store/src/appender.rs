@@ -46,8 +46,10 @@ const HOT_FOR: usize = 256;
 const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 /// How long a turn is: so many batches that to change costs little, and so few that nobody notices the others' turns.
 const TURN: Duration = Duration::from_millis(100);
-/// A node is a guest if others have appended so many events for each command of its last batch since the one before.
+/// A node is a guest if others have appended so many events for each command of its last batch.
 const GUEST: Position = 16;
+/// So many times as many after a batch that waited, since others went on meanwhile.
+const STILL_GUEST: Position = 4;
 /// How far apart a guest's batches leave: each keeps a busy node from the lock for as long as a large one would.
 const GUEST_EVERY: Duration = Duration::from_millis(10);
 /// How often callers that were just answered are let in before a full batch leaves.
@@ -90,12 +92,13 @@ impl Pace {
         (self.commands, self.met) = (commands, 0);
     }
 
-    /// Takes note that others have appended so many events between a batch that left at `began` and the one before.
+    /// Takes note of how many events of others a batch met that left at `began`.
     fn met_others(&mut self, events: Position, began: Instant) {
         if events > 0 {
             self.others_for = WARY_FOR;
         }
-        self.guest_until = (events >= GUEST * self.commands as Position).then_some(began + GUEST_EVERY);
+        let each = if self.guest_until.is_some() { STILL_GUEST * GUEST } else { GUEST };
+        self.guest_until = (events >= each * self.commands as Position).then_some(began + GUEST_EVERY);
     }
 
     /// Whether a batch costs more than what is in it: the disk is slow, or others take the lock in between. In its turn a node
@@ -210,7 +213,9 @@ impl Appender {
             match self.append(expected, &batch, &flight.requests, &mut next).await {
                 Ok(verdicts) => {
                     self.pace.is_slow = began.elapsed() > SLOW * (flight.time + next.time);
-                    self.pace.met_others(verdicts.head_before - expected, began);
+                    if expected > 0 {
+                        self.pace.met_others(verdicts.head_before - expected, began);
+                    }
                     let head = verdicts.head_after(&batch);
                     let (answers, have_fallen) = self.settle(decided, &verdicts, head);
                     fallen.extend(have_fallen);
