@@ -92,13 +92,15 @@ impl Pace {
         (self.commands, self.met) = (commands, 0);
     }
 
-    /// Takes note of how many events of others a batch met that left at `began`.
-    fn met_others(&mut self, events: Position, began: Instant) {
+    /// Takes note of the head that a batch found that left at `began`. What it expected is 0 where nothing was known.
+    fn found(&mut self, head: Position, expected: Position, began: Instant) {
+        let events = head - expected;
         if events > 0 {
             self.others_for = WARY_FOR;
         }
         let each = if self.guest_until.is_some() { STILL_GUEST * GUEST } else { GUEST };
-        self.guest_until = (events >= each * self.commands as Position).then_some(began + GUEST_EVERY);
+        let is_guest = expected > 0 && events >= each * self.commands as Position;
+        self.guest_until = is_guest.then_some(began + GUEST_EVERY);
     }
 
     /// Whether a batch costs more than what is in it: the disk is slow, or others take the lock in between. In its turn a node
@@ -213,9 +215,7 @@ impl Appender {
             match self.append(expected, &batch, &flight.requests, &mut next).await {
                 Ok(verdicts) => {
                     self.pace.is_slow = began.elapsed() > SLOW * (flight.time + next.time);
-                    if expected > 0 {
-                        self.pace.met_others(verdicts.head_before - expected, began);
-                    }
+                    self.pace.found(verdicts.head_before, expected, began);
                     let head = verdicts.head_after(&batch);
                     let (answers, have_fallen) = self.settle(decided, &verdicts, head);
                     fallen.extend(have_fallen);

@@ -612,6 +612,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_loaded_before_the_memory_was_cleared_does_not_come_into_it() {
+        let decider = Decider::without_a_past();
+        lock(&decider.memory).clear();
+        let subject = Queued::subject(1);
+        for (cleared, comes) in [(0, false), (1, true)] {
+            let loaded = vec![(subject.clone(), Remembered::loaded(Known::nothing(&subject), 100))];
+            let queued = Queued { loaded: (cleared, loaded), ..Queued::reading(&[1]) };
+            let mut prepared = Prepared { waits: true, ..Prepared::default() };
+            decider.prepare(vec![queued], &mut prepared, &HashSet::new());
+            assert_eq!(lock(&decider.memory).contains(&subject), comes);
+        }
+    }
+
+    #[test]
     fn what_need_not_be_loaded_is_still_there_when_the_rest_is() {
         let decider = Decider::without_a_past();
         let bound = crate::memory::SUBJECTS_MAX.get() as u128;
