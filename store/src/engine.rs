@@ -97,8 +97,8 @@ pub(crate) trait Engine: Send {
     /// Appends a batch in one transaction. `expected` is the head that the node knows.
     async fn append(&mut self, expected: Position, batch: &[BatchCommand]) -> Result<Verdicts, sqlx::Error>;
 
-    /// Waits until no other node has its turn, at most half a second. Turns are a courtesy, which the append does not rest on:
-    /// nodes that meet on the same subjects then do not meet at every batch.
+    /// Waits until no other node has its turn, at most half a second. Turns are a courtesy, which the append does not rest
+    /// on: nodes that meet on the same subjects then do not meet at every batch.
     async fn take_turn(&mut self) -> Result<(), sqlx::Error>;
 
     /// Lets others have theirs.

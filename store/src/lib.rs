@@ -1,8 +1,8 @@
 //! The log: load by boundary, decide, append. The one command path; sealing; working state.
 //!
 //! It never decides anything itself: that is `domain`'s. Reading order: [`store`] is the door, `appender` the one
-//! writer, `decider` and `follower` its two hands; `memory`, `turns`, `engine` and `location` are what they work with. Then what
-//! events look like at rest, and the working state.
+//! writer, `decider` and `follower` its two hands; `memory`, `turns`, `engine` and `location` are what they work with. Then
+//! what events look like at rest, and the working state.
 
 pub mod store;
 mod appender;

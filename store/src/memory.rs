@@ -82,19 +82,19 @@ pub(crate) struct Memory {
     pub requests: Generations<RequestKey, Vec<Recorded>>,
     /// Up to where the log is taken in.
     pub head: Position,
-    /// How often everything was forgotten.
-    pub cleared: u64,
     /// Whether it is; not while others append more than is worth reading: then no state is current.
     follows: bool,
     /// The newest edition of any state.
     edition: u64,
+    /// How often everything was forgotten.
+    pub cleared: u64,
 }
 
 impl Memory {
     /// Nothing is remembered yet of a log that ends at `head`.
     pub fn new(head: Position) -> Self {
         let (subjects, requests) = (Generations::new(SUBJECTS_MAX), Generations::new(REQUESTS_MAX));
-        Self { subjects, requests, head, cleared: 0, follows: true, edition: BEHIND }
+        Self { subjects, requests, head, follows: true, edition: BEHIND, cleared: 0 }
     }
 
     pub fn contains(&self, subject: &Subject) -> bool {

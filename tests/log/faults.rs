@@ -270,7 +270,7 @@ async fn t56_a_writer_whose_new_connection_could_lose_what_it_acknowledges_does_
 /// A standby that takes over without the log's end gives its positions to other events: nobody decides as if what stood
 /// there before were known.
 #[tokio::test]
-async fn a_log_that_lost_its_end_is_learnt_anew() {
+async fn t59_a_log_that_lost_its_end_is_learnt_anew() {
     let bench = Bench::postgres().await;
     let (store, other) = (bench.writer().await, bench.writer().await);
     let account = an_account(&other).await;
