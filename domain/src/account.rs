@@ -29,8 +29,8 @@ pub struct Account {
     pub partners: BTreeSet<AccountId>,
     /// What the invariants are checked on.
     pub standing: Standing,
-    /// The living people.
-    pub professionals: HashMap<ProfessionalId, Professional>,
+    /// The living people. Not a hash table, which moves all of them at once whenever it grows.
+    pub professionals: BTreeMap<ProfessionalId, Professional>,
     /// The people who were deleted.
     pub departed: HashMap<ProfessionalId, Departed>,
     /// Who has which registered address; an address stands once in an account.
@@ -38,7 +38,7 @@ pub struct Account {
     /// Which profile an identity has here; at most one.
     pub by_identity: HashMap<IdentityId, ProfessionalId>,
     /// The invitations, open and ended.
-    pub invitations: HashMap<InvitationId, Invitation>,
+    pub invitations: BTreeMap<InvitationId, Invitation>,
     /// The access requests that are open.
     pub access_requests: HashMap<AccessRequestId, AccessRequest>,
     /// The appointments that have not ended, and whose they were that have.
@@ -350,7 +350,7 @@ impl Account {
             Event::ProfessionalEdited(e) => self.set_details(e.professional, e.language, e.details.as_ref()),
             Event::ProfessionalDeleted(e) => {
                 let Some(gone) = self.professionals.remove(&e.professional) else { return };
-                self.forget_address(&gone, e.professional);
+                self.forget_address(gone.address_key(), e.professional);
                 let departed = Departed { identities: gone.identities, is_erased: false };
                 self.departed.insert(e.professional, departed);
             }
@@ -479,18 +479,21 @@ impl Account {
     }
 
     fn set_details(&mut self, id: ProfessionalId, language: Language, details: Option<&ProfessionalDetails>) {
-        let Some(before) = self.professionals.remove(&id) else { return };
-        self.forget_address(&before, id);
-        let (name, address) = (details.map(|it| it.name.clone()), details.map(|it| it.address.clone()));
-        if let Some(address) = &address {
-            self.by_address.insert(address.key(), id);
+        let Some(professional) = self.professionals.get_mut(&id) else { return };
+        let former = professional.address_key();
+        professional.name = details.map(|it| it.name.clone());
+        professional.address = details.map(|it| it.address.clone());
+        professional.language = Some(language);
+        let address = professional.address_key();
+        self.forget_address(former, id);
+        if let Some(address) = address {
+            self.by_address.insert(address, id);
         }
-        self.professionals.insert(id, Professional { name, address, language: Some(language), ..before });
     }
 
-    /// Frees a person's address, if it is still theirs.
-    fn forget_address(&mut self, professional: &Professional, id: ProfessionalId) {
-        if let Some(address) = professional.address_key().filter(|address| self.by_address.get(address) == Some(&id)) {
+    /// Frees an address that a person had, if it is still theirs.
+    fn forget_address(&mut self, address: Option<AddressKey>, of: ProfessionalId) {
+        if let Some(address) = address.filter(|address| self.by_address.get(address) == Some(&of)) {
             self.by_address.remove(&address);
         }
     }
