@@ -18,6 +18,8 @@ use crate::seal::{self, PersonKey};
 /// The version of every event type's facts that this release writes: the first. A new field has a default and needs no new
 /// version; a new meaning is a new event.
 const VERSION: u32 = 1;
+/// What most envelopes fit in, in bytes.
+const USUAL_BYTES: usize = 1_024;
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -94,7 +96,9 @@ pub(crate) fn write(recorded: &Recorded, key: Option<&PersonKey>) -> String {
         facts: &facts,
         sealed: part.as_ref().map(|(person, part)| SealedText { person: *person, part }),
     };
-    serde_json::to_string(&envelope).expect("invariant: an envelope of texts and numbers is JSON")
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut bytes, &envelope).expect("invariant: an envelope of texts and numbers is JSON");
+    String::from_utf8(bytes).expect("invariant: JSON is UTF-8")
 }
 
 /// What stands before the id of the person whose data an envelope carries. No text in it looks like this: quotes within

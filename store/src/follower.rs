@@ -162,12 +162,13 @@ impl Follower {
     /// one of them cannot be read.
     async fn open_followed(&mut self, rows: &[RowAndKey]) -> Result<Option<Vec<Recorded>>, sqlx::Error> {
         let decider = Arc::clone(&self.decider);
-        let closed = rows.iter().map(|(position, envelope, wrapped)| {
-            let (event, sealed) = envelope::read_closed(*position, envelope).ok()?;
-            Some((event, sealed, wrapped.as_deref()))
-        });
-        let Some(mut closed) = closed.collect::<Option<Vec<_>>>() else { return Ok(None) };
-        closed.retain(|(event, ..)| decider.remembers(event));
+        let mut closed = Vec::with_capacity(rows.len());
+        for (position, envelope, wrapped) in rows {
+            let Ok((event, sealed)) = envelope::read_closed(*position, envelope) else { return Ok(None) };
+            if decider.remembers(&event) {
+                closed.push((event, sealed, wrapped.as_deref()));
+            }
+        }
         let missing = closed.iter().filter(|(.., wrapped)| wrapped.is_none());
         let missing = missing.filter_map(|(_, sealed, _)| sealed.as_ref()).map(|sealed| sealed.person);
         let missing: Vec<Uuid> = missing.collect();
