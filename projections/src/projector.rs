@@ -20,6 +20,8 @@ use crate::views::Views;
 
 /// Events in one page: one transaction.
 const PAGE: i64 = 1_000;
+/// The rest after a pass while nobody waits for the views: a row that changes twice meanwhile is written once.
+const REST: Duration = Duration::from_millis(10);
 /// How often the log's head, or the checkpoint of the node that projects, is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The same on SQLite, where another process seldom writes.
@@ -46,6 +48,8 @@ pub struct Projector {
     /// Tells this node from others in the lease.
     holder: String,
     followed: watch::Sender<Position>,
+    /// How far somebody on this node waits for the views to follow.
+    wanted: watch::Sender<Position>,
     /// Where the views were when another node was last seen to move them, or to have nothing to do.
     watched: (Position, Instant),
     /// Whether this node projects without the lease, because whoever has it does nothing.
@@ -78,12 +82,14 @@ impl Projector {
         }
         let holder = store::random::uuid().to_string();
         let (followed, receiver) = watch::channel(0);
+        let (wanted, _) = watch::channel(0);
         let watched = (0, Instant::now());
         let projector = Self {
             store,
             pool,
             holder,
             followed,
+            wanted: wanted.clone(),
             watched,
             has_taken_over: false,
             live: None,
@@ -93,7 +99,7 @@ impl Projector {
         projector.clean_file().await;
         let position = projector.checkpoint().await?;
         projector.followed.send_replace(position);
-        let views = Views::new(queries, projector.store.location().clone(), receiver);
+        let views = Views::new(queries, projector.store.location().clone(), receiver, wanted);
         Ok((projector, views))
     }
 
@@ -123,9 +129,10 @@ impl Projector {
     async fn pass(&mut self) -> Result<(), WriteError> {
         let prolong_at = Instant::now() + PROLONG_EVERY;
         let is_ours = self.take_lease().await?;
-        let mut appended = self.store.appended();
+        let (mut appended, mut wanted) = (self.store.appended(), self.wanted.subscribe());
         while Instant::now() < prolong_at {
             appended.borrow_and_update();
+            wanted.borrow_and_update();
             let live = self.live.take();
             if is_ours || self.has_taken_over {
                 self.live = self.catch_up(live, prolong_at).await?;
@@ -135,12 +142,20 @@ impl Projector {
                 None => self.checkpoint().await?,
             };
             self.followed.send_if_modified(|known| std::mem::replace(known, position) != position);
-            // Our own appends wake us; those of others are looked for.
+            // Whoever waits wakes us; so do our own appends, after a rest. Those of others are looked for.
             let look_every = match self.store.location() {
                 Location::Postgres(_) => LOOK_EVERY,
                 Location::Folder(_) => LOOK_EVERY_ALONE,
             };
-            let _ = tokio::time::timeout(look_every, appended.changed()).await;
+            let rest = async {
+                let rested = Instant::now() + REST;
+                let _ = tokio::time::timeout(look_every, appended.changed()).await;
+                tokio::time::sleep_until(rested).await;
+            };
+            tokio::select! {
+                () = rest => {}
+                () = more_than(&mut wanted, position) => {}
+            }
         }
         if is_ours {
             return self.clear_up().await;
@@ -194,8 +209,8 @@ impl Projector {
         Ok(())
     }
 
-    /// Applies page after page until the views have reached the head that this node knows, or until it is time to prolong
-    /// the lease. Tells where that left the live generations; nothing if another projector, or another release, was faster.
+    /// Applies page after page until one is not full, or until it is time to prolong the lease. Tells where that left the
+    /// live generations; nothing if another projector, or another release, was faster.
     async fn catch_up(
         &mut self,
         live: Option<Vec<Generation>>,
@@ -209,7 +224,6 @@ impl Projector {
                 None => return Ok(None),
             },
         };
-        let appended = self.store.appended();
         while Instant::now() < prolong_at {
             let after = live.iter().map(|generation| generation.position).min().unwrap_or_default();
             let events = self.page(after).await?;
@@ -227,7 +241,7 @@ impl Projector {
                 self.clean_file().await;
             }
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
-            if last >= *appended.borrow() && events.len() < PAGE as usize {
+            if events.len() < PAGE as usize {
                 break;
             }
         }
@@ -263,6 +277,11 @@ impl Projector {
     }
 }
 
+/// Waits until somebody begins to wait for more than this.
+async fn more_than(wanted: &mut watch::Receiver<Position>, position: Position) {
+    while wanted.changed().await.is_ok() && *wanted.borrow_and_update() <= position {}
+}
+
 /// The views that are not there in this release's version, or that are ahead of the log because they were made from
 /// another one.
 async fn missing(store: &Store, pool: &AnyPool) -> Result<Vec<&'static str>, WriteError> {
@@ -284,4 +303,23 @@ pub enum OpenError {
     /// A view cannot be made.
     #[error(transparent)]
     Rebuild(#[from] rebuild::RebuildError),
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_who_waits_for_more_than_the_views_show_wakes_the_projector_and_only_once() {
+        let (wants, mut wanted) = watch::channel(0);
+        let mut is_woken_at_5 = || more_than(&mut wanted, 5).now_or_never().is_some();
+        assert!(!is_woken_at_5());
+        for (wants_more_than_5, position) in [(false, 5), (true, 6), (true, 7)] {
+            wants.send_replace(position);
+            assert_eq!(is_woken_at_5(), wants_more_than_5);
+            assert!(!is_woken_at_5());
+        }
+    }
 }

@@ -57,13 +57,20 @@ pub struct Views {
     pub(crate) pool: AnyPool,
     pub(crate) location: Location,
     followed: watch::Receiver<Position>,
+    /// Tells the projector how far somebody wants it to follow at once.
+    wanted: watch::Sender<Position>,
     pub(crate) people: Arc<Gather<IdentityId, PersonRows>>,
     pub(crate) contexts: Arc<Gather<InvitationId, Option<InvitationContext>>>,
 }
 
 impl Views {
-    pub(crate) fn new(pool: AnyPool, location: Location, followed: watch::Receiver<Position>) -> Self {
-        Self { pool, location, followed, people: Arc::default(), contexts: Arc::default() }
+    pub(crate) fn new(
+        pool: AnyPool,
+        location: Location,
+        followed: watch::Receiver<Position>,
+        wanted: watch::Sender<Position>,
+    ) -> Self {
+        Self { pool, location, followed, wanted, people: Arc::default(), contexts: Arc::default() }
     }
 
     /// The position up to which every view has followed the log, as this node knows it.
@@ -74,6 +81,7 @@ impl Views {
     /// Waits until the views show everything up to `position`; false if they do not within [`WAIT_MAX`].
     pub async fn wait_for(&self, position: Position) -> bool {
         let mut followed = self.followed.clone();
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, position.max(*wanted)) < position);
         let reached = followed.wait_for(|followed| *followed >= position);
         matches!(tokio::time::timeout(WAIT_MAX, reached).await, Ok(Ok(_)))
     }

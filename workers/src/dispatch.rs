@@ -33,9 +33,9 @@ use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 /// Mails that are under way at once. Most of them wait for a commit; if all wait for the relay instead, the last one's
 /// turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
 const UNDER_WAY_MAX: usize = 64;
-/// To-dos looked at in one go, and then begun one after the other; more than can be under way, so that one slow relay
-/// answer does not hide the rest.
-const DUE_MAX: usize = 2 * UNDER_WAY_MAX;
+/// To-dos looked at in one go, and then begun one after the other: many times as many as can be under way, since the views
+/// show those as due until they have followed.
+const DUE_MAX: usize = 8 * UNDER_WAY_MAX;
 /// How long a worker without news sleeps before it looks for mails that time has made due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker tries to append an outcome; after that the claim counts as dead.
