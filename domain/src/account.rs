@@ -29,8 +29,8 @@ pub struct Account {
     pub partners: BTreeSet<AccountId>,
     /// What the invariants are checked on.
     pub standing: Standing,
-    /// The living people. Not a hash table, which moves all of them at once whenever it grows.
-    pub professionals: BTreeMap<ProfessionalId, Professional>,
+    /// The living people, of whom there may be thousands: a hash table would move all of them whenever it grows.
+    pub professionals: BTreeMap<ProfessionalId, Box<Professional>>,
     /// The people who were deleted.
     pub departed: HashMap<ProfessionalId, Departed>,
     /// Who has which registered address; an address stands once in an account.
@@ -38,7 +38,7 @@ pub struct Account {
     /// Which profile an identity has here; at most one.
     pub by_identity: HashMap<IdentityId, ProfessionalId>,
     /// The invitations, open and ended.
-    pub invitations: BTreeMap<InvitationId, Invitation>,
+    pub invitations: BTreeMap<InvitationId, Box<Invitation>>,
     /// The access requests that are open.
     pub access_requests: HashMap<AccessRequestId, AccessRequest>,
     /// The appointments that have not ended, and whose they were that have.
@@ -269,7 +269,7 @@ impl Account {
     /// # Errors
     /// Nobody of that id is in this account.
     pub fn professional(&self, id: ProfessionalId) -> Result<&Professional, Refusal> {
-        self.professionals.get(&id).ok_or(Refusal::UnknownProfessional)
+        self.professionals.get(&id).map(Box::as_ref).ok_or(Refusal::UnknownProfessional)
     }
 
     /// Finds an invitation.
@@ -277,20 +277,20 @@ impl Account {
     /// # Errors
     /// No invitation of that id is in this account.
     pub fn invitation(&self, id: InvitationId) -> Result<&Invitation, Refusal> {
-        self.invitations.get(&id).ok_or(Refusal::UnknownInvitation)
+        self.invitations.get(&id).map(Box::as_ref).ok_or(Refusal::UnknownInvitation)
     }
 
     /// The open invitations of a person, in order of their ids.
     pub fn open_invitations(&self, of: ProfessionalId) -> impl Iterator<Item = (InvitationId, &Invitation)> {
         let ids = self.professionals.get(&of).map(|professional| &professional.invitations);
-        let found = ids.into_iter().flatten().filter_map(|id| Some((*id, self.invitations.get(id)?)));
+        let found = ids.into_iter().flatten().filter_map(|id| Some((*id, &**self.invitations.get(id)?)));
         found.filter(|(_, invitation)| invitation.status == InvitationStatus::Open)
     }
 
     /// Whether some administrator has, or had, an identity: then partners and support make no other but by R21.
     pub fn has_settled_administrator(&self) -> bool {
         let administrators = self.standing.administrators.iter();
-        administrators.filter_map(|id| self.professionals.get(id)).any(Professional::has_had_identity)
+        administrators.filter_map(|id| self.professionals.get(id)).any(|found| found.has_had_identity())
     }
 
     /// Takes one event in. Events of other accounts must not come here.
@@ -344,7 +344,7 @@ impl Account {
     fn evolve_people(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::ProfessionalAdded(e) => {
-                self.professionals.insert(e.professional, Professional::default());
+                self.professionals.insert(e.professional, Box::default());
                 self.set_details(e.professional, e.language, e.details.as_ref());
             }
             Event::ProfessionalEdited(e) => self.set_details(e.professional, e.language, e.details.as_ref()),
@@ -421,7 +421,7 @@ impl Account {
             codes: 0,
             latest_link_requests: requests,
         };
-        self.invitations.insert(e.invitation, invitation);
+        self.invitations.insert(e.invitation, Box::new(invitation));
         self.change_professional(e.professional, |professional| {
             professional.invitations.insert(e.invitation);
             if e.bound_to.is_none() {

@@ -8,7 +8,7 @@ use crate::event::{
     AccessRequestDeclined, AccountClosed, AccountOpened, AccountRenamed, Event, PartnerAssigned, PartnerRemoved,
     RevocationReason, ServicePlan, ServicePlanSet,
 };
-use crate::ids::{AccountId, InvitationId};
+use crate::ids::AccountId;
 use crate::name::AccountName;
 use crate::people;
 use crate::refusal::Refusal;
@@ -114,13 +114,6 @@ pub(crate) fn remove_partner(scene: &Scene<'_>, partner: AccountId) -> Result<Ve
 
 /// Revokes those open invitations of the account that the test picks, in order of their ids.
 fn revoke_all(scene: &Scene<'_>, reason: RevocationReason, picks: impl Fn(&Invitation) -> bool) -> Vec<Event> {
-    let mut found: Vec<(InvitationId, &Invitation)> = scene
-        .account
-        .invitations
-        .iter()
-        .filter(|(_, invitation)| invitation.status == InvitationStatus::Open && picks(invitation))
-        .map(|(id, invitation)| (*id, invitation))
-        .collect();
-    found.sort_unstable_by_key(|(id, _)| *id);
-    found.into_iter().map(|(id, invitation)| people::revoked(scene, id, invitation, reason)).collect()
+    let open = scene.account.invitations.iter().filter(|(_, it)| it.status == InvitationStatus::Open && picks(it));
+    open.map(|(id, invitation)| people::revoked(scene, *id, invitation, reason)).collect()
 }

@@ -68,7 +68,7 @@ fn identity_erased(identity: IdentityId, state: &Identity) -> Event {
 /// The event that erases the professional, with every invitation and appointment in order of their ids.
 fn professional_erased(scene: &Scene<'_>, id: ProfessionalId) -> Event {
     let account = scene.account;
-    let mut invitations: Vec<_> =
+    let invitations =
         account.invitations.iter().filter(|(_, it)| it.professional == id).map(|(invitation, _)| *invitation).collect();
     let mut appointments: Vec<_> = account
         .appointments
@@ -76,7 +76,6 @@ fn professional_erased(scene: &Scene<'_>, id: ProfessionalId) -> Event {
         .filter(|(_, it)| it.professional == id)
         .map(|(appointment, _)| *appointment)
         .collect();
-    invitations.sort_unstable();
     appointments.sort_unstable();
     ProfessionalErased { account: scene.id, professional: id, invitations, appointments }.into()
 }
