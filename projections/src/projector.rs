@@ -82,7 +82,7 @@ impl Projector {
         }
         let holder = store::random::uuid().to_string();
         let (followed, receiver) = watch::channel(0);
-        let (wanted, _) = watch::channel(0);
+        let wanted = watch::Sender::new(0);
         let watched = (0, Instant::now());
         let projector = Self {
             store,
@@ -147,13 +147,10 @@ impl Projector {
                 Location::Postgres(_) => LOOK_EVERY,
                 Location::Folder(_) => LOOK_EVERY_ALONE,
             };
-            let rest = async {
-                let rested = Instant::now() + REST;
-                let _ = tokio::time::timeout(look_every, appended.changed()).await;
-                tokio::time::sleep_until(rested).await;
-            };
+            let news = tokio::time::timeout(look_every, appended.changed());
+            let rest = async { tokio::join!(news, tokio::time::sleep(REST)) };
             tokio::select! {
-                () = rest => {}
+                _ = rest => {}
                 () = more_than(&mut wanted, position) => {}
             }
         }
@@ -224,7 +221,7 @@ impl Projector {
                 None => return Ok(None),
             },
         };
-        while Instant::now() < prolong_at {
+        loop {
             let after = live.iter().map(|generation| generation.position).min().unwrap_or_default();
             let events = self.page(after).await?;
             let Some(last) = events.last().map(|event| event.position) else { break };
@@ -241,7 +238,7 @@ impl Projector {
                 self.clean_file().await;
             }
             self.followed.send_if_modified(|known| std::mem::replace(known, last) != last);
-            if events.len() < PAGE as usize {
+            if events.len() < PAGE as usize || Instant::now() > prolong_at {
                 break;
             }
         }
@@ -277,9 +274,15 @@ impl Projector {
     }
 }
 
-/// Waits until somebody begins to wait for more than this.
+/// Waits until somebody begins to wait for more than this. Whoever has begun before is not seen again: where another node
+/// projects, to look at once would show nothing new.
 async fn more_than(wanted: &mut watch::Receiver<Position>, position: Position) {
-    while wanted.changed().await.is_ok() && *wanted.borrow_and_update() <= position {}
+    loop {
+        wanted.changed().await.expect("invariant: the projector keeps a sender");
+        if *wanted.borrow_and_update() > position {
+            return;
+        }
+    }
 }
 
 /// The views that are not there in this release's version, or that are ahead of the log because they were made from
@@ -310,6 +313,18 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_says_for_what() {
+        sqlx::any::install_default_drivers();
+        let (pool, location) = (AnyPool::connect_lazy("sqlite::memory:").unwrap(), Location::Folder("none".into()));
+        let ((_followed, follows), wanted) = (watch::channel(3), watch::Sender::new(0));
+        let views = Views::new(pool, location, follows, wanted.clone());
+        for (position, farthest) in [(5, 5), (4, 5), (9, 9)] {
+            assert_eq!(views.wait_for(position).now_or_never(), None);
+            assert_eq!(*wanted.borrow(), farthest);
+        }
+    }
 
     #[test]
     fn only_who_waits_for_more_than_the_views_show_wakes_the_projector_and_only_once() {

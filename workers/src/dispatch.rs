@@ -34,7 +34,7 @@ use crate::templates::{InvitationMail, Inviter, MailboxCodeMail, Rendered};
 /// turn comes in time where a mail takes no longer than 4 s over each of 4 connections.
 const UNDER_WAY_MAX: usize = 64;
 /// To-dos looked at in one go, and then begun one after the other: many times as many as can be under way, since the views
-/// show those as due until they have followed.
+/// show what is under way, or just done, as due until they have followed.
 const DUE_MAX: usize = 8 * UNDER_WAY_MAX;
 /// How long a worker without news sleeps before it looks for mails that time has made due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
