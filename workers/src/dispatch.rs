@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::address::EmailAddress;
 use domain::caller::{Actor, Caller, Request};
 use domain::command::Command;
-use domain::event::{Event, Notice, NoticeTo, Position};
+use domain::event::{Event, Notice, NoticeTo, Position, Recorded};
 use domain::ids::{AppointmentId, InvitationId, MailId};
 use domain::invitation::{CODE_LIFETIME, Link};
 use domain::mail::MailOutcome;
@@ -139,7 +139,7 @@ impl MailWorker {
             _ => None,
         });
         if attempt.is_none() {
-            tracing::info!(mail.id = %mail.id, "the mail is no longer sent");
+            log_end(mail, &executed.events);
             self.views.wait_for(executed.position).await;
         }
         attempt.map(|attempt| (attempt, executed.position))
@@ -277,9 +277,7 @@ impl MailWorker {
             match self.store.execute(command, caller(), request()).await {
                 Ok(executed) => {
                     log_outcome(mail, attempt, &outcome);
-                    if executed.events.iter().any(|recorded| matches!(recorded.event, Event::MailParked(_))) {
-                        tracing::error!(mail.id = %mail.id, account.id = %mail.account, "the mail waits for an operator");
-                    }
+                    log_end(mail, &executed.events);
                     return Some(executed.position);
                 }
                 Err(ExecuteError::Refused(refusal)) => {
@@ -366,6 +364,20 @@ fn log_outcome(mail: &MailRow, attempt: u32, outcome: &MailOutcome) {
         }
         MailOutcome::Unknown { .. } => {
             tracing::warn!(mail.id = %mail, invitation.id = %invitation, attempt, "mail outcome unknown");
+        }
+    }
+}
+
+/// Tells that a mail is not sent any more, if these events say so, and why.
+fn log_end(mail: &MailRow, events: &[Recorded]) {
+    for recorded in events {
+        match &recorded.event {
+            Event::MailCancelled(e) => tracing::info!(mail.id = %mail.id, reason = ?e.reason, "mail no longer wanted"),
+            Event::MailParked(e) => {
+                let (mail, account) = (mail.id, mail.account);
+                tracing::error!(mail.id = %mail, account.id = %account, reason = ?e.reason, "mail waits for an operator");
+            }
+            _ => {}
         }
     }
 }
