@@ -14,6 +14,12 @@ use crate::location::{Location, OpenError, SqliteFile, sqlite_options};
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
+/// Two at once would make the schema twice, although `if not exists`, or grant on the same row of the catalogue: the second
+/// would fail.
+const PREPARE_VIEWS: &str = "
+    lock table _sqlx_migrations in share row exclusive mode;
+    create schema if not exists views;
+";
 /// What the service's own role may do on PostgreSQL: read the log, append through the functions, keep working state.
 const GRANTS: &str = "
     grant select on log_head, log_end, event, event_tag, erased_person, _sqlx_migrations to {role};
@@ -37,15 +43,17 @@ pub async fn migrate(location: &Location, service_role: Option<&str>) -> Result<
             let options = sqlx::postgres::PgConnectOptions::from_str(url.reveal())?;
             let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
             POSTGRES.run(&pool).await?;
-            pool.execute(sqlx::raw_sql("create schema if not exists views")).await?;
+            let mut one_at_a_time = pool.begin().await?;
+            one_at_a_time.execute(sqlx::raw_sql(PREPARE_VIEWS)).await?;
             if let Some(role) = service_role {
                 let role = format!("\"{}\"", role.replace('"', "\"\""));
-                pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(GRANTS.replace("{role}", &role)))).await?;
+                one_at_a_time.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(GRANTS.replace("{role}", &role)))).await?;
             }
+            one_at_a_time.commit().await?;
             pool.close().await;
         }
         Location::Folder(folder) => {
-            let _one_at_a_time = lock(folder).await.map_err(sqlx::Error::Io)?; // PostgreSQL's are locked by sqlx
+            let _one_at_a_time = lock(folder).await.map_err(sqlx::Error::Io)?; // PostgreSQL's migrations are locked by sqlx
             let options = sqlite_options(folder, SqliteFile::Log);
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
             SQLITE.run(&pool).await?;

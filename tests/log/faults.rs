@@ -161,17 +161,27 @@ async fn many_may_migrate_the_same_new_database_at_once() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let postgres = Postgres::fresh();
-        let url = || Secret::new(postgres.url().to_owned());
-        for location in [Location::Folder(folder.path().to_owned()), Location::Postgres(url())] {
-            let migrate = || {
-                let location = location.clone();
-                tokio::spawn(async move { store::migrate::migrate(&location, None).await })
-            };
-            let migrating: Vec<_> = (0..6).map(|_| migrate()).collect();
-            for migrated in migrating {
-                migrated.await.unwrap().unwrap();
-            }
+        let role = format!("service_of_{}", postgres.sql("select current_database()"));
+        postgres.sql(&format!("create role {role}"));
+        let location = Location::Postgres(Secret::new(postgres.url().to_owned()));
+        migrate_six_times_at_once(&Location::Folder(folder.path().to_owned()), None).await;
+        migrate_six_times_at_once(&location, Some(&role)).await;
+        for _ in 0..10 {
+            // Where the schema is there and the one of the views is not, they meet at making that one.
+            postgres.sql("drop schema views");
+            migrate_six_times_at_once(&location, Some(&role)).await;
         }
+    }
+}
+
+async fn migrate_six_times_at_once(location: &Location, service_role: Option<&str>) {
+    let migrate = || {
+        let (location, role) = (location.clone(), service_role.map(str::to_owned));
+        tokio::spawn(async move { store::migrate::migrate(&location, role.as_deref()).await })
+    };
+    let migrating: Vec<_> = (0..6).map(|_| migrate()).collect();
+    for migrated in migrating {
+        migrated.await.unwrap().unwrap();
     }
 }
 
