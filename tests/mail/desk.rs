@@ -22,7 +22,7 @@ use workers::mailer::Mailer;
 
 use crate::log::bench::{Bench, open_at, run, standing_clock};
 use crate::log::commands::*;
-use crate::views::node::{Node, eventually};
+use crate::views::node::{Node, eventually, logged};
 
 pub const BASE_URL: &str = "https://vinculum.example";
 
@@ -153,4 +153,16 @@ fn delivered(event: &Event) -> Option<MailId> {
         Event::MailCancelled(e) => Some(e.mail),
         _ => None,
     }
+}
+
+/// The operator's log, kept since the test's first line, tells once that a mail waits for somebody, and why.
+pub fn says_who_must_act(link: Link, reason: &str) {
+    says_once(link, &["ERROR", "mail waits for an operator", &link.account.to_string(), reason]);
+}
+
+/// One line of the log about an invitation's mail has all these words.
+pub fn says_once(link: Link, words: &[&str]) {
+    let (log, mail) = (logged(), mail_of(link).to_string());
+    let lines = log.lines().filter(|line| line.contains(&mail) && words.iter().all(|word| line.contains(word)));
+    assert_eq!(lines.count(), 1, "{words:?} in {log}");
 }

@@ -6,11 +6,11 @@ use domain::mail::CLAIM_LIFETIME;
 use domain::time::Millis;
 use projections::invitations::DeliveryState;
 
-use super::desk::Desk;
+use super::desk::{Desk, says_who_must_act};
 use super::post::{self, Post, Step, sent};
 use crate::log::bench::{Bench, at_once, run};
 use crate::log::commands::*;
-use crate::views::node::eventually;
+use crate::views::node::{eventually, logged};
 
 /// Mails that a worker hands over at once.
 const UNDER_WAY_MAX: usize = 64;
@@ -18,6 +18,7 @@ const UNDER_WAY_MAX: usize = 64;
 on_both! {
     async fn t64_good_mails_are_delivered_beside_poisonous_ones(bench: &Bench) {
         const GOOD: usize = 200;
+        logged();
         let desk = Desk::open(bench).await;
         let mut accounts = Vec::new();
         for _ in 0..5 {
@@ -62,6 +63,7 @@ on_both! {
         desk.reaches(panics, DeliveryState::Parked, 3).await;
         working.end().await;
         assert_eq!((post.copies(mail_of(panics)), post.copies(mail_of(hangs))), (3, 1));
+        says_who_must_act(panics, "UnknownTooOften");
     }
 
     /// A relay has a limit of its own: even after a panic no more are under way than before.

@@ -5,11 +5,11 @@ use domain::mail::{DEFERRED_MAX, FIRST_RETRY_AFTER, LONGEST_RETRY_AFTER, UNKNOWN
 use domain::time::Millis;
 use projections::invitations::DeliveryState;
 
-use super::desk::Desk;
+use super::desk::{Desk, says_who_must_act};
 use super::post::{self, Post, Step, refused, sent, unknown};
 use crate::log::bench::{Bench, run};
 use crate::log::commands::*;
-use crate::views::node::eventually;
+use crate::views::node::{eventually, logged};
 
 on_both! {
     async fn a_deferred_mail_is_tried_again_with_growing_pauses_and_parked_after_a_day(bench: &Bench) {
@@ -87,6 +87,7 @@ on_both! {
     }
 
     async fn a_mail_of_unknown_outcome_is_sent_twice_more_and_parked(bench: &Bench) {
+        logged();
         let desk = Desk::open(bench).await;
         let post = Post::new(|_, _| Step::Say(unknown()));
         let account = desk.account().await;
@@ -104,6 +105,7 @@ on_both! {
         let events = desk.events(account, mail_of(link)).await;
         let Some(Event::MailParked(parked)) = events.last() else { panic!("{events:?}") };
         assert_eq!((parked.reason, events.len()), (ParkReason::UnknownTooOften, 7));
+        says_who_must_act(link, "UnknownTooOften");
     }
 
     /// What an operator does about a parked mail: a new generation, which has its own mail and its own patience.

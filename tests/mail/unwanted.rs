@@ -8,11 +8,11 @@ use domain::tag::Subject;
 use domain::time::Millis;
 use projections::invitations::DeliveryState;
 
-use super::desk::{Desk, link_keys, start};
+use super::desk::{Desk, link_keys, says_once, start};
 use super::post::{self, Post, Step};
 use crate::log::bench::{Bench, run};
 use crate::log::commands::*;
-use crate::views::node::eventually;
+use crate::views::node::{eventually, logged};
 
 /// Waits until a mail has been cancelled without an attempt, and tells why.
 async fn cancelled(desk: &Desk, link: Link, mail: MailId) -> CancelReason {
@@ -32,6 +32,7 @@ async fn cancelled(desk: &Desk, link: Link, mail: MailId) -> CancelReason {
 
 on_both! {
     async fn mails_of_invitations_that_have_changed_are_cancelled(bench: &Bench) {
+        logged();
         let desk = Desk::open(bench).await;
         let store = &desk.node.store;
         let account = desk.account().await;
@@ -55,6 +56,9 @@ on_both! {
         assert_eq!(cancelled(&desk, revoked.1, mail_of(revoked.1)).await, CancelReason::Revoked);
         assert_eq!(cancelled(&desk, accepted.1, mail_of(accepted.1)).await, CancelReason::Accepted);
         working.end().await;
+        for (link, reason) in [(superseded.1, "Superseded"), (revoked.1, "Revoked"), (accepted.1, "Accepted")] {
+            says_once(link, &["INFO", "mail no longer wanted", reason]);
+        }
         let mut handed: Vec<MailId> = post.handed().iter().map(|(mail, _)| mail.mail).collect();
         let mut expected = vec![mail_of(newest), mail_of(wanted.1)];
         handed.sort();
