@@ -10,7 +10,7 @@ use domain::mail::MailOutcome;
 use domain::name::{AccountName, CustomerNumber, PersonName};
 use domain::personal::{IdentityDetails, ProfessionalDetails};
 use domain::time::Timestamp;
-use domain::words::{AccountKind, IdentityKind, Language, Scope};
+use domain::words::{AccountKind, IdentityKind, Language, Role, Scope};
 use store::Store;
 use uuid::Uuid;
 
@@ -116,6 +116,14 @@ pub fn issue_code(link: Link, identity: IdentityId) -> Command {
 
 pub fn accept(link: Link, identity: IdentityId) -> Command {
     Command::AcceptInvitation { link, identity, mailbox: Mailbox::CodeEntered }
+}
+
+pub fn promote(account: AccountId, professional: ProfessionalId) -> Command {
+    Command::GiveRole { account, professional, role: Role::Administrator }
+}
+
+pub fn demote(account: AccountId, professional: ProfessionalId) -> Command {
+    Command::TakeRole { account, professional, role: Role::Administrator }
 }
 
 pub fn register(identity: IdentityId) -> Command {

@@ -52,6 +52,42 @@ async fn sixty_four_identities_accept(bench: &Bench, writers: usize) {
     }
 }
 
+/// Each of 2 to 16 administrators takes the role from the next one, all at once: 60 times.
+async fn rivals_demote_each_other(writers: Vec<Store>) {
+    const RIVALS: usize = 16;
+    let account = an_account(&writers[0]).await;
+    let mut rivals = Vec::new();
+    for _ in 0..RIVALS {
+        let identity = fresh_identity();
+        let (professional, link) = somebody_invited(&writers[0], account).await;
+        run(&writers[0], &person(identity), register(identity)).await.unwrap();
+        run(&writers[0], &person(identity), accept(link, identity)).await.unwrap();
+        rivals.push((professional, identity));
+    }
+    let mut administrators = vec![rivals[0]]; // the first who came
+    for number in 0..4 * (RIVALS - 1) {
+        let rivals = &rivals[..2 + number % (RIVALS - 1)];
+        let by = person(administrators[0].1);
+        let promotions: Vec<_> = rivals.iter().map(|rival| (by.clone(), promote(account, rival.0))).collect();
+        let promoted = race(&writers, promotions).await;
+        let (by, outside) = (person(rivals[0].1), administrators.iter().filter(|it| !rivals.contains(it)));
+        let demotions: Vec<_> = outside.map(|outsider| (by.clone(), demote(account, outsider.0))).collect();
+        let demoted = race(&writers, demotions).await;
+        assert!(promoted.iter().chain(&demoted).all(Result::is_ok), "{promoted:?} {demoted:?}");
+
+        let next = |place: usize| rivals[(place + 1) % rivals.len()];
+        let wish = |place: usize| (person(rivals[place].1), demote(account, next(place).0));
+        let wishes: Vec<_> = (0..rivals.len()).map(wish).collect();
+        let results = race(&writers, wishes).await;
+        let demoted: Vec<_> = won(&results).into_iter().map(next).collect();
+        for result in results.into_iter().filter(Result::is_err) {
+            assert!(["not_administrator", "last_administrator"].contains(&code(result)));
+        }
+        administrators = rivals.iter().copied().filter(|rival| !demoted.contains(rival)).collect();
+        assert!(!administrators.is_empty() && administrators.len() < rivals.len());
+    }
+}
+
 on_both! {
     async fn t3_of_64_identities_that_accept_through_one_writer_one_succeeds(bench: &Bench) {
         sixty_four_identities_accept(bench, 1).await;
@@ -59,6 +95,11 @@ on_both! {
 
     async fn t3_of_64_identities_that_accept_through_two_writers_one_succeeds(bench: &Bench) {
         sixty_four_identities_accept(bench, 2).await;
+    }
+
+    async fn t40_of_administrators_who_demote_each_other_at_once_one_stays(bench: &Bench) {
+        let writers = bench.writers(2).await;
+        at_once((0..9).map(|_| rivals_demote_each_other(writers.clone())).collect::<Vec<_>>()).await;
     }
 
     async fn a_customer_number_opens_one_account_whoever_opens_it(bench: &Bench) {

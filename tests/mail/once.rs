@@ -40,6 +40,35 @@ on_both! {
         }
     }
 
+    async fn t63_what_64_ask_for_at_once_is_mailed_once(bench: &Bench) {
+        let one = Desk::open(bench).await;
+        let two = Desk::open_with(bench, one.clock.clone()).await;
+        let stores = [one.node.store.clone(), two.node.store.clone()];
+        let account = one.account().await;
+        let (professional, invitation) = (fresh_professional(), fresh_invitation());
+        let wish = invite(account, professional, &address(), invitation);
+        let asked = at_once((0..64).map(|number| {
+            let (store, wish) = (stores[number % 2].clone(), wish.clone());
+            async move { run(&store, &staff(), wish).await }
+        }).collect::<Vec<_>>())
+        .await;
+        let issued = asked.iter().filter(|result| result.as_ref().is_ok_and(|executed| !executed.events.is_empty()));
+        assert_eq!(issued.count(), 1, "{asked:?}");
+        let link = link(account, invitation);
+        for node in [&one.node, &two.node] {
+            node.follow().await;
+            let due = node.views.due_mails(one.clock.now(), 10).await.unwrap();
+            assert_eq!(due.iter().map(|mail| mail.id).collect::<Vec<_>>(), [mail_of(link)]);
+        }
+        let post = Post::kind();
+        let working = [one.work(&post), two.work(&post)];
+        one.reaches(link, DeliveryState::Sent, 1).await;
+        for work in working {
+            work.end().await;
+        }
+        assert_eq!(post.copies(mail_of(link)), 1);
+    }
+
     /// Nobody waits for a look at the clock: news wake the worker, even news that come while it is looking.
     async fn mail_goes_out_at_once(bench: &Bench) {
         let desk = Desk::open(bench).await;

@@ -125,7 +125,7 @@ async fn associations(site: &Site, cast: &Cast, account: &str) -> usize {
     events.iter().filter(|event| !event["facts"]["bound_to"].is_null()).count()
 }
 
-pub async fn r13_r14_links_of_the_association_page_are_for_the_identity_that_asked(site: &Arc<Site>) {
+pub async fn r13_r14_t10_links_of_the_association_page_are_for_the_identity_that_asked(site: &Arc<Site>) {
     let cast = Cast::of(site).await;
     let kim = format!("kim@{}", cast.at);
     let mut people = Vec::new();

@@ -241,7 +241,7 @@ fn lines(jsonl: &str) -> Vec<Value> {
 /// A name that a spreadsheet would calculate.
 const HOSTILE: &str = "=SUM(A1:A9)*cmd";
 
-pub async fn an_export_holds_the_whole_history_and_no_formula(site: &Arc<Site>) {
+pub async fn t54_an_export_holds_the_whole_history_and_no_formula(site: &Arc<Site>) {
     let cast = Cast::of(site).await;
     let account = &cast.harbour.id;
     invite(site, &cast.administrator, account, HOSTILE, &format!("kim@{}", cast.at)).await.expect(201);

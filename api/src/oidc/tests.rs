@@ -842,7 +842,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
 }
 
 #[test]
-fn an_issuer_is_trusted_for_its_own_domains_only() {
+fn t9_an_issuer_is_trusted_for_its_own_domains_only() {
     let own = TrustedFor::Domains(vec!["harbour.example".to_owned()]);
     assert!(own.covers("Harbour.Example"));
     assert!(!own.covers("sub.harbour.example"));

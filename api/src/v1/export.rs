@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_begins_like_a_formula_whatever_people_are_called() {
+    fn t54_no_cell_begins_like_a_formula_whatever_people_are_called() {
         let hostile = [
             "=HYPERLINK(\"http://x\")",
             "+1+cmd|' /C calc'!A0",

@@ -115,7 +115,7 @@ fn asking_leaves_the_invitation_of_the_accounts_people_alone() {
 }
 
 #[test]
-fn a_link_of_the_association_page_works_for_24_hours_whoever_renews_it() {
+fn t19_a_link_of_the_association_page_works_for_24_hours_whoever_renews_it() {
     let last_moment = asked_for().after(Millis(Millis::hours(24).0 - 1));
     last_moment.when(&person(STRANGERS), accept(link(SECOND, 1), STRANGERS)).then_types(["IdentityAssociated"]);
     let expired = asked_for().after(Millis::hours(24));

@@ -68,7 +68,7 @@ fn r10_an_invitation_is_accepted_at_most_once() {
 }
 
 #[test]
-fn r10_an_expired_link_is_refused_from_its_last_moment_on() {
+fn r10_t19_an_expired_link_is_refused_from_its_last_moment_on() {
     let last_moment = Given::robin_invited().after(Millis(Millis::days(7).0 - 1));
     last_moment.when(&person(ROBINS), accept(link(FIRST, 1), ROBINS)).then_types(["IdentityAssociated"]);
     let expired = Given::robin_invited().after(Millis::days(7));
@@ -78,7 +78,7 @@ fn r10_an_expired_link_is_refused_from_its_last_moment_on() {
 }
 
 #[test]
-fn r10_a_link_expired_stays_expired_when_the_clock_is_set_back() {
+fn r10_t19_a_link_expired_stays_expired_when_the_clock_is_set_back() {
     let given = Given::robin_invited().after(Millis::days(8)).and(&support(), add(SAM)).after(Millis::days(-8));
     assert_eq!(given.clock(), start());
     given.when(&person(ROBINS), accept(link(FIRST, 1), ROBINS)).then_refused(Refusal::InvitationExpired);
@@ -156,7 +156,7 @@ fn r15_a_code_from_the_registered_mailbox_proves_it_under_another_address() {
 }
 
 #[test]
-fn r15_a_trusted_address_proves_the_mailbox_only_if_it_is_the_registered_one() {
+fn r15_t9_a_trusted_address_proves_the_mailbox_only_if_it_is_the_registered_one() {
     let trusted = |text| accept_by(link(FIRST, 1), ROBINS, Mailbox::TrustedAddress(address(text)));
     let given = Given::robin_invited();
     for other in ["sam@harbour.example", "robin@quarry.example", "robin+1@harbour.example"] {
@@ -238,7 +238,7 @@ fn r20_an_invitation_freezes_at_the_plans_last_moment() {
 }
 
 #[test]
-fn a_link_works_for_an_hour_at_least_and_thirty_days_at_most() {
+fn t19_a_link_works_for_an_hour_at_least_and_thirty_days_at_most() {
     assert_eq!(Lifetime::hours(0), Err(LifetimeOutOfBounds));
     assert_eq!(Lifetime::hours(721), Err(LifetimeOutOfBounds));
     assert_eq!(Lifetime::hours(7 * 24), Ok(Lifetime::DEFAULT));

@@ -53,7 +53,7 @@ fn decided_on(standing: Standing) -> Result<Vec<Event>, Refusal> {
 }
 
 #[test]
-fn r3_no_command_leaves_people_without_an_administrator() {
+fn r3_t41_no_command_leaves_people_without_an_administrator() {
     let sound = Given::robin().state(HARBOUR).standing;
     assert!(decided_on(sound.clone()).is_ok());
     let broken = Standing { administrators: [].into(), ..sound };
