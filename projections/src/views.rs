@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::Position;
-use domain::ids::{IdentityId, InvitationId, ProfessionalId};
+use domain::ids::{AccountId, IdentityId, InvitationId, ProfessionalId};
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use store::Location;
@@ -12,6 +12,7 @@ use store::gather::Gather;
 use tokio::sync::watch;
 
 use crate::invitations::InvitationContext;
+use crate::partnerships::Served;
 use crate::professionals::PersonRows;
 use crate::view::UnreadableRow;
 
@@ -61,6 +62,7 @@ pub struct Views {
     wanted: watch::Sender<Position>,
     pub(crate) people: Arc<Gather<IdentityId, PersonRows>>,
     pub(crate) contexts: Arc<Gather<InvitationId, Option<InvitationContext>>>,
+    pub(crate) partners: Arc<Gather<Served, Option<AccountId>>>,
 }
 
 impl Views {
@@ -70,7 +72,8 @@ impl Views {
         followed: watch::Receiver<Position>,
         wanted: watch::Sender<Position>,
     ) -> Self {
-        Self { pool, location, followed, wanted, people: Arc::default(), contexts: Arc::default() }
+        let (people, contexts, partners) = (Arc::default(), Arc::default(), Arc::default());
+        Self { pool, location, followed, wanted, people, contexts, partners }
     }
 
     /// The position up to which every view has followed the log, as this node knows it.

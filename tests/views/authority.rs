@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::caller::Caller;
+use domain::command::Command;
 use domain::ids::{AccountId, IdentityId, ProfessionalId};
 use domain::invitation::Link;
+use domain::words::AccountKind;
 use projections::{Reader, Views};
 use store::Store;
 
@@ -100,6 +102,46 @@ on_both! {
             let seen: Vec<_> = profiles.iter().map(|(profile, account)| (profile.id, account.id)).collect();
             let expected: Vec<_> = own.map(|member| (member.professional, member.account)).into_iter().collect();
             assert_eq!(seen, expected);
+        }
+    }
+
+    /// T30: whom a person acts for is read for all who give commands at the same moment, too.
+    async fn t30_of_many_who_act_for_a_partner_at_once_each_acts_for_its_own(bench: &Bench) {
+        let node = Node::start(bench).await;
+        let store = &node.store;
+        let mut customers = Vec::new();
+        for _ in 0..4 {
+            customers.push(an_account(store).await);
+        }
+        let mut people = Vec::new(); // with whom they may act for
+        for served in customers.windows(2) {
+            let partner = fresh_account();
+            run(store, &staff(), open_as(partner, &number(), AccountKind::Partner)).await.unwrap();
+            for account in served {
+                run(store, &staff(), Command::AssignPartner { account: *account, partner }).await.unwrap();
+            }
+            people.push((a_member(store, partner).await, served.to_vec())); // the first one administers it
+            people.push((a_member(store, partner).await, Vec::new()));
+        }
+        node.follow().await;
+        let mut asks = Vec::new();
+        for account in customers {
+            for (member, served) in &people {
+                let expected = served.contains(&account).then_some(member.account);
+                let other = people[0].0.professional;
+                for (reader, expected) in [
+                    (Reader::Staff, None),
+                    (Reader::Identity(member.identity), expected),
+                    (Reader::Profile(member.identity, member.professional), expected),
+                    (Reader::Profile(member.identity, other), expected.filter(|_| member.professional == other)),
+                ] {
+                    let views = node.views.clone();
+                    asks.push(async move { (views.serving_partner(account, reader).await.unwrap(), expected) });
+                }
+            }
+        }
+        for (found, expected) in at_once(asks).await {
+            assert_eq!(found, expected);
         }
     }
 
