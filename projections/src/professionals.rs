@@ -77,9 +77,9 @@ impl View for Professionals {
     const COLUMNS: &'static [Column] = &[
         Column::Text("account"),
         Column::Text("identity"),
-        Column::Number("is_administrator"),
+        Column::Flag("is_administrator"),
         Column::Text("address"),
-        Column::Number("is_deleted"),
+        Column::Flag("is_deleted"),
     ];
     type Row = ProfessionalRow;
 

@@ -91,7 +91,7 @@ pub(crate) async fn create(
         .iter()
         .map(|column| match column {
             Column::Text(name) => format!("{name} text, "),
-            Column::Number(name) => format!("{name} bigint, "),
+            Column::Number(name) | Column::Flag(name) => format!("{name} bigint, "),
         })
         .collect();
     run(&mut transaction, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
@@ -105,8 +105,10 @@ pub(crate) async fn index(connection: &mut AnyConnection, generation: &Generatio
     move_checkpoint(&mut transaction, generation, generation.position).await?; // nobody drops the table meanwhile
     let table = generation.table();
     for column in generation.view.columns {
-        let name = column.name();
-        run(&mut transaction, format!("create index {table}_{name} on {table} ({name})")).await?;
+        if let Column::Text(name) | Column::Number(name) = column {
+            let index = format!("create index {table}_{name} on {table} ({name}) where {name} is not null");
+            run(&mut transaction, index).await?;
+        }
     }
     transaction.commit().await?;
     Ok(())
@@ -354,7 +356,7 @@ fn insert(generation: &Generation, location: &Location) -> String {
         .zip(columns)
         .map(|(place, column)| match column {
             Column::Text(_) => format!("value -> 1 ->> {place}, "),
-            Column::Number(_) => format!("cast(value -> 1 ->> {place} as bigint), "),
+            Column::Number(_) | Column::Flag(_) => format!("cast(value -> 1 ->> {place} as bigint), "),
         })
         .collect();
     let sets: String =
