@@ -50,9 +50,9 @@ impl AccountRow {
 
 impl View for Accounts {
     const NAME: &'static str = "accounts";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
     const COLUMNS: &'static [Column] =
-        &[Column::Text("customer_number"), Column::Number("invites_from"), Column::Number("invites_until")];
+        &[Column::Text("customer_number"), Column::PlainNumber("invites_from"), Column::PlainNumber("invites_until")];
     type Row = AccountRow;
 
     fn keys(recorded: &Recorded) -> Vec<String> {

@@ -151,7 +151,7 @@ pub struct InvitationRow {
 
 impl View for Invitations {
     const NAME: &'static str = "invitations";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
     const COLUMNS: &'static [Column] = &[
         Column::Text("account"),
         Column::Text("delivery"),

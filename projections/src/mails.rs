@@ -66,8 +66,8 @@ pub struct MailRow {
 
 impl View for Mails {
     const NAME: &'static str = "mails";
-    const VERSION: i64 = 2;
-    const COLUMNS: &'static [Column] = &[Column::Number("due_at"), Column::Text("link_of")];
+    const VERSION: i64 = 3;
+    const COLUMNS: &'static [Column] = &[Column::Number("due_at"), Column::PlainText("link_of")];
     type Row = MailRow;
 
     fn keys(recorded: &Recorded) -> Vec<String> {

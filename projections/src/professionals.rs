@@ -71,15 +71,15 @@ impl ProfessionalRow {
 
 impl View for Professionals {
     const NAME: &'static str = "professionals";
-    const VERSION: i64 = 2;
+    const VERSION: i64 = 3;
     // Invariant: whoever is deleted has neither identity nor role nor, in its column, an address; so no query that goes
     // by one of them finds them.
     const COLUMNS: &'static [Column] = &[
         Column::Text("account"),
         Column::Text("identity"),
-        Column::Flag("is_administrator"),
+        Column::PlainNumber("is_administrator"),
         Column::Text("address"),
-        Column::Flag("is_deleted"),
+        Column::PlainNumber("is_deleted"),
     ];
     type Row = ProfessionalRow;
 
@@ -352,7 +352,7 @@ impl Views {
         let found: Vec<ProfessionalRow> = self
             .list(
                 "select p.body from professionals p where p.account = $1 and p.is_administrator = 1 \
-                 and p.identity is not null order by p.key limit $2",
+                 and p.identity is not null limit $2",
                 &[&account.to_string()],
                 limit,
             )

@@ -90,8 +90,8 @@ pub(crate) async fn create(
         .columns
         .iter()
         .map(|column| match column {
-            Column::Text(name) => format!("{name} text, "),
-            Column::Number(name) | Column::Flag(name) => format!("{name} bigint, "),
+            Column::Text(name) | Column::PlainText(name) => format!("{name} text, "),
+            Column::Number(name) | Column::PlainNumber(name) => format!("{name} bigint, "),
         })
         .collect();
     run(&mut transaction, format!("create table {table} (key text primary key, {columns}body text not null)")).await?;
@@ -355,8 +355,8 @@ fn insert(generation: &Generation, location: &Location) -> String {
     let values: String = (0..)
         .zip(columns)
         .map(|(place, column)| match column {
-            Column::Text(_) => format!("value -> 1 ->> {place}, "),
-            Column::Number(_) | Column::Flag(_) => format!("cast(value -> 1 ->> {place} as bigint), "),
+            Column::Text(_) | Column::PlainText(_) => format!("value -> 1 ->> {place}, "),
+            Column::Number(_) | Column::PlainNumber(_) => format!("cast(value -> 1 ->> {place} as bigint), "),
         })
         .collect();
     let sets: String =

@@ -19,25 +19,28 @@ pub enum Value {
 /// The type of a column beside the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// Text; may be null, and is then not in its index.
+    /// Text that rows are looked for by; may be null, and is then not in its index.
     Text(&'static str),
-    /// A bigint; may be null, and is then not in its index.
+    /// A bigint that rows are looked for by; may be null, and is then not in its index.
     Number(&'static str),
-    /// 1 or 0; it has no index, since too many rows would be under either.
-    Flag(&'static str),
+    /// Text, or null, of rows that are found by something else; it has no index.
+    PlainText(&'static str),
+    /// A bigint, a flag, or null, of rows that are found by something else; it has no index.
+    PlainNumber(&'static str),
 }
 
 impl Column {
     /// The column's name.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Text(name) | Self::Number(name) | Self::Flag(name) => name,
+            Self::Text(name) | Self::Number(name) | Self::PlainText(name) | Self::PlainNumber(name) => name,
         }
     }
 }
 
 /// A view: how its table looks, and what events do to its rows. The row itself is JSON in the column `body`; the
-/// columns repeat of it what queries filter, order or join by, and have an index each, but for flags.
+/// columns repeat of it what queries filter, order or join by, and have an index each where rows are looked for by
+/// them.
 pub trait View {
     /// The name that queries use.
     const NAME: &'static str;
