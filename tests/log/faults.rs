@@ -171,6 +171,7 @@ async fn many_may_migrate_the_same_new_database_at_once() {
             postgres.sql("drop schema views");
             migrate_six_times_at_once(&location, Some(&role)).await;
         }
+        postgres.sql(&format!("drop owned by {role}; drop role {role}"));
     }
 }
 
