@@ -44,7 +44,7 @@ impl Column {
 pub trait View {
     /// The name that queries use.
     const NAME: &'static str;
-    /// Raise it when rows change their shape or meaning: the view is made anew at the next start.
+    /// Raise it when rows change their shape or meaning, or columns their index: the view is made anew at the next start.
     const VERSION: i64;
     /// The columns beside `key` and `body`.
     const COLUMNS: &'static [Column];

@@ -14,12 +14,13 @@ use crate::location::{Location, OpenError, SqliteFile, sqlite_options};
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Two at once would make the schema twice, although `if not exists`, or grant on the same row of the catalogue: the second
-/// would fail.
+/// One migrator at a time makes the schema of the views and grants: two at once would meet at a row of the catalogue, even
+/// with `if not exists`, and one of them would fail.
 const PREPARE_VIEWS: &str = "
     lock table _sqlx_migrations in share row exclusive mode;
     create schema if not exists views;
 ";
+
 /// What the service's own role may do on PostgreSQL: read the log, append through the functions, keep working state.
 const GRANTS: &str = "
     grant select on log_head, log_end, event, event_tag, erased_person, _sqlx_migrations to {role};
